@@ -1,0 +1,115 @@
+# mtabox: one static binary. Start with `make demo` or `make test`; `make help` lists the rest.
+
+# Core modules, bottom to top: the object list, the reading order and the law.
+# A module may include only modules to its left (scripts/check-order).
+BASE  = fmt log str buf stamp clock io file
+FORM  = outcome codec date addr text header alias url conf envelope journal retry
+PROTO = sasl smtp wire render dsn
+WORLD = spool dns net trust tls sandbox worker mbox relay
+TOP   = route submit queue
+ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
+# These reach no system call, clock, environment or log (scripts/check-pure).
+PURE  = fmt str buf stamp $(FORM) $(PROTO) route
+
+# Features: a 0 leaves the files out.
+TLS  ?= 1
+AUTH ?= 1
+OFF-$(TLS)  += trust tls
+OFF-$(AUTH) += sasl
+CORE = $(filter-out $(OFF-0),$(ORDER))
+APPLETS = main sendmail mailq newaliases deliver
+
+# Tools. CROSS_COMPILE=mips-linux-musl- builds for another machine.
+ifdef CROSS_COMPILE
+CC = $(CROSS_COMPILE)gcc
+else ifeq ($(origin CC),default)
+CC = musl-gcc
+endif
+AR     = $(CROSS_COMPILE)ar
+NM     = $(CROSS_COMPILE)nm
+SIZE   = $(CROSS_COMPILE)size
+STRIP  = $(CROSS_COMPILE)strip
+HOSTCC ?= gcc
+PREFIX ?= /usr
+B      ?= build
+CFLAGS ?= -Os
+WARN   = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+LANG_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -I$B -isystem $(BEARSSL_INC) $(WARN)
+STATIC = -static -no-pie -fno-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none
+CODE   = -fno-pie -fno-asynchronous-unwind-tables -fno-stack-protector -ffunction-sections -fdata-sections \
+	-fomit-frame-pointer -ffile-prefix-map=$(CURDIR)=.
+
+# BearSSL: its own source (scripts/setup puts it there), or BEARSSL=dir: a source tree or an
+# installation.
+BEARSSL ?= build/bearssl
+BEARSSL_INC = $(firstword $(dir $(wildcard $(BEARSSL)/inc/bearssl.h $(BEARSSL)/include/bearssl.h)) $(BEARSSL)/inc)
+ifneq ($(wildcard $(BEARSSL)/lib/libbearssl.a),)
+BEARSSL_LIB = $(BEARSSL)/lib/libbearssl.a
+else
+BEARSSL_LIB = $B/bearssl-lib/libbearssl.a
+endif
+
+# What "the clock can be believed" and the binary's bytes depend on.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date -r Makefile +%s)
+VERSION ?= 0.1
+
+OBJ = $(CORE:%=$B/core/%.o) $(APPLETS:%=$B/applets/%.o)
+
+all: $B/mtabox
+
+$B/mtabox: $(OBJ) $(BEARSSL_LIB)
+	$(CC) $(CFLAGS) $(CODE) $(STATIC) $(LDFLAGS) -Wl,-Map=$B/mtabox.map -o $@.full $(OBJ) $(BEARSSL_LIB)
+	$(STRIP) -s -R .comment -o $@ $@.full
+
+$B/core/%.o: core/%.c $B/config.h
+	@mkdir -p $(@D)
+	$(CC) $(LANG_FLAGS) $(CFLAGS) $(CODE) -MMD -MP -c -o $@ $<
+
+$B/applets/%.o: applets/%.c $B/config.h
+	@mkdir -p $(@D)
+	$(CC) $(LANG_FLAGS) $(CFLAGS) $(CODE) -MMD -MP -c -o $@ $<
+
+# Written only when its content changes.
+$B/config.h: FORCE $(BEARSSL_INC)/bearssl.h
+	@mkdir -p $B
+	@printf '%s\n' '#define CONFIG_TLS $(TLS)' '#define CONFIG_AUTH $(AUTH)' \
+		'#define BUILD_TIME $(SOURCE_DATE_EPOCH)LL' '#define VERSION "$(VERSION)"' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BEARSSL)/inc/bearssl.h:
+	@echo "mtabox: no BearSSL in $(BEARSSL): run scripts/setup, or give BEARSSL=dir" >&2; exit 1
+
+$B/bearssl-lib/libbearssl.a: | $(BEARSSL_INC)/bearssl.h
+	@echo "building BearSSL (about half a minute)"
+	@$(MAKE) -s -C $(BEARSSL) BUILD=$(abspath $B/bearssl-lib) CC='$(CC)' AR='$(AR)' \
+		CFLAGS='-W -Wall -Os $(filter-out -ffile-prefix-map=%,$(CODE))' DLL=no TOOLS=no TESTS=no lib >$B/bearssl.log 2>&1 || \
+		{ tail -20 $B/bearssl.log; exit 1; }
+
+include tests/tests.mk
+
+install: $B/mtabox
+	scripts/install $B/mtabox "$(DESTDIR)" "$(PREFIX)"
+
+size: $B/mtabox
+	@scripts/size $B '$(SIZE)' $(CORE) -- $(APPLETS)
+
+demo:
+	@scripts/setup test
+	@$(MAKE) -s $B/mtabox
+	@scripts/demo $B/mtabox
+
+clean:
+	rm -rf $B/core $B/applets $B/unit $B/mtabox* $B/config.h
+
+help:
+	@echo 'make            build/mtabox (features: TLS=0 AUTH=0; CROSS_COMPILE=, BEARSSL=dir)'
+	@echo 'make demo       set up, build, and see two mails arrive'
+	@echo 'make test       set up, build, and run every test'
+	@echo 'make size       bytes for each module'
+	@echo 'make bench      figures beside the floor; make bench-memory: peak memory'
+	@echo 'make install    DESTDIR= PREFIX=/usr'
+
+FORCE:
+.PHONY: all install size demo clean help FORCE
+.DELETE_ON_ERROR:
+-include $(OBJ:.o=.d)

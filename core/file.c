@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: ISC */
+#include "file.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int
+file_create(int dir, const char *name, mode_t mode)
+{
+	return openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+}
+
+int
+file_lock(int fd, int64_t deadline)
+{
+	int64_t pause_ms = 5;
+
+	while (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK || clock_ms() + pause_ms > deadline)
+			return -1;
+		nanosleep(&(struct timespec){0, (long)pause_ms * 1000000}, NULL);
+		pause_ms = pause_ms < 200 ? pause_ms * 2 : 250;
+	}
+	return 0;
+}
+
+int
+file_is(int fd, int dir, const char *name)
+{
+	struct stat a, b;
+
+	if (fstat(fd, &a))
+		return -1;
+	if (fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? 0 : -1;
+	return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+int
+file_write(int fd, struct str bytes)
+{
+	while (bytes.len > 0) {
+		ssize_t n = write(fd, bytes.ptr, bytes.len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n == 0 ? EIO : errno;
+			return -1;
+		}
+		bytes = str_from(bytes, (size_t)n);
+	}
+	return 0;
+}
+
+int
+file_write_at(int fd, struct str bytes, off_t offset)
+{
+	while (bytes.len > 0) {
+		ssize_t n = pwrite(fd, bytes.ptr, bytes.len, offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n == 0 ? EIO : errno;
+			return -1;
+		}
+		bytes = str_from(bytes, (size_t)n);
+		offset += n;
+	}
+	return 0;
+}
+
+ssize_t
+file_read_at(int fd, void *dst, size_t len, off_t offset)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)dst + done, len - done, offset + (off_t)done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int
+file_sync(int fd)
+{
+	while (fsync(fd))
+		if (errno != EINTR)
+			return -1;
+	return 0;
+}
+
+int
+file_sync_dir(int dir)
+{
+	if (file_sync(dir) && errno != EINVAL)
+		return -1;
+	return 0;
+}
+
+int
+file_load_fd(int fd, size_t max, struct buf *out)
+{
+	size_t start = out->len;
+
+	for (;;) {
+		char *room = buf_room(out, 4096);
+		ssize_t n = file_read_at(fd, room, 4096, (off_t)(out->len - start));
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			return 0;
+		out->len += (size_t)n;
+		if (out->len - start > max) {
+			errno = EFBIG;
+			return -1;
+		}
+	}
+}
+
+int
+file_load(const char *path, size_t max, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	int rc = file_load_fd(fd, max, out), err = errno;
+	close(fd);
+	errno = err;
+	return rc;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: ISC */
+#include "io.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void
+reader_init(struct reader *r, int fd, char *space, size_t cap)
+{
+	*r = (struct reader){.fd = fd, .space = space, .cap = cap};
+}
+
+void
+reader_memory(struct reader *r, struct str bytes)
+{
+	*r = (struct reader){.fd = -1, .ready = bytes, .cap = SIZE_MAX, .eof = true};
+}
+
+/* Reads once behind what is ready, moved to the front first. There is room: ready < cap. */
+static int
+fill(struct reader *r)
+{
+	ssize_t n;
+
+	if (r->ready.len > 0 && r->ready.ptr != r->space)
+		memmove(r->space, r->ready.ptr, r->ready.len);
+	r->ready.ptr = r->space;
+	do
+		n = read(r->fd, r->space + r->ready.len, r->cap - r->ready.len);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		r->error = errno;
+		return -1;
+	}
+	r->ready.len += (size_t)n;
+	r->eof = n == 0;
+	return 0;
+}
+
+static int
+take(struct reader *r, size_t len, struct str *piece)
+{
+	*piece = str_upto(r->ready, len);
+	r->ready = str_from(r->ready, len);
+	return piece->len > 0;
+}
+
+int
+reader_bytes(struct reader *r, struct str *piece)
+{
+	if (r->ready.len == 0 && !r->eof && fill(r))
+		return -1;
+	return take(r, r->ready.len, piece);
+}
+
+int
+reader_line(struct reader *r, struct str *line)
+{
+	size_t at, seen = 0;
+
+	for (;;) {
+		at = seen + str_find(str_from(r->ready, seen), '\n');
+		if (at < r->ready.len || r->eof || r->ready.len >= r->cap)
+			break;
+		seen = r->ready.len;
+		if (fill(r))
+			return -1;
+	}
+	return take(r, at < r->ready.len ? at + 1 : r->ready.len, line);
+}
+
+void
+writer_init(struct writer *w, int fd, char *space, size_t cap)
+{
+	*w = (struct writer){.fd = fd, .space = space, .cap = cap};
+}
+
+static void
+write_out(struct writer *w, struct str bytes)
+{
+	while (!w->error && bytes.len > 0 && w->fd >= 0) {
+		ssize_t n = write(w->fd, bytes.ptr, bytes.len);
+		if (n > 0)
+			bytes = str_from(bytes, (size_t)n);
+		else if (n == 0 || errno != EINTR)
+			w->error = n == 0 ? EIO : errno;
+	}
+}
+
+void
+writer_add(struct writer *w, struct str bytes)
+{
+	w->total += bytes.len;
+	if (bytes.len >= w->cap - w->len) {
+		write_out(w, (struct str){w->space, w->len});
+		w->len = 0;
+	}
+	if (bytes.len >= w->cap) {
+		write_out(w, bytes);
+	} else if (bytes.len > 0) {
+		memcpy(w->space + w->len, bytes.ptr, bytes.len);
+		w->len += bytes.len;
+	}
+}
+
+int
+writer_flush(struct writer *w)
+{
+	write_out(w, (struct str){w->space, w->len});
+	w->len = 0;
+	errno = w->error;
+	return w->error ? -1 : 0;
+}
+
+uint64_t
+source_size(const struct source *s)
+{
+	return s->head.len + s->length + s->tail.len;
+}
+
+static ssize_t
+read_memory(struct source *s, struct str from, uint64_t at, char *dst, size_t cap)
+{
+	struct str piece = str_upto(str_from(from, (size_t)at), cap);
+
+	memcpy(dst, piece.ptr, piece.len);
+	s->pos += piece.len;
+	return (ssize_t)piece.len;
+}
+
+ssize_t
+source_read(struct source *s, char *dst, size_t cap)
+{
+	uint64_t at = s->pos;
+	ssize_t n;
+
+	if (cap == 0 || at >= source_size(s))
+		return 0;
+	if (at < s->head.len)
+		return read_memory(s, s->head, at, dst, cap);
+	at -= s->head.len;
+	if (at >= s->length)
+		return read_memory(s, s->tail, at - s->length, dst, cap);
+	if (cap > s->length - at)
+		cap = (size_t)(s->length - at);
+	do
+		n = pread(s->fd, dst, cap, (off_t)(s->offset + at));
+	while (n < 0 && errno == EINTR);
+	if (n == 0) {
+		errno = EIO;
+		return -1;
+	}
+	if (n > 0)
+		s->pos += (uint64_t)n;
+	return n;
+}

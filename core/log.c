@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: ISC */
+#include "log.h"
+#include "fmt.h"
+#include "limit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+enum sink_kind { SINK_NONE, SINK_FILE, SINK_SYSLOG, SINK_KERNEL, SINK_STDERR };
+
+static struct {
+	const char *name;
+	enum sink_kind kind;
+	int fd;
+	bool verbose, detached;
+} out = {"mtabox", SINK_NONE, -1, false, false};
+
+/* RFC 3164 priorities: facility mail (2), severities debug, info, warning, error. */
+static const unsigned char priority[] = {2 * 8 + 7, 2 * 8 + 6, 2 * 8 + 4, 2 * 8 + 3};
+
+void
+log_name(const char *name)
+{
+	out.name = name;
+}
+
+void
+log_verbose(bool on)
+{
+	out.verbose = on;
+}
+
+bool
+log_is_verbose(void)
+{
+	return out.verbose;
+}
+
+void
+log_detach(void)
+{
+	out.detached = true;
+}
+
+int
+log_fd(void)
+{
+	return out.fd;
+}
+
+static int
+open_syslog(void)
+{
+	static const struct sockaddr_un sa = {AF_UNIX, "/dev/log"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof sa)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int
+log_open(const char *path)
+{
+	int err = 0;
+
+	if (out.fd >= 0)
+		close(out.fd);
+	if (path && *path) {
+		out.kind = SINK_FILE;
+		out.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+			      O_NONBLOCK, 0600);
+		if (out.fd >= 0)
+			return 0;
+		err = errno;
+	}
+	out.kind = SINK_SYSLOG;
+	out.fd = open_syslog();
+	if (out.fd < 0 && geteuid() == 0) {
+		out.kind = SINK_KERNEL;
+		out.fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+	}
+	if (out.fd < 0)
+		out.kind = SINK_STDERR;
+	errno = err;
+	return err ? -1 : 0;
+}
+
+static void
+emit(int fd, const char *line, size_t len)
+{
+	while (write(fd, line, len) < 0 && errno == EINTR)
+		;
+}
+
+/* "<22>", a date or nothing, "name[pid]: ": what stands before the text for this sink. */
+static size_t
+prefix(char *dst, size_t cap, enum log_level level)
+{
+	long pid = (long)getpid();
+
+	switch (out.kind) {
+	case SINK_FILE: {
+		char when[32] = "";
+		time_t now = time(NULL);
+		struct tm tm;
+		if (gmtime_r(&now, &tm))
+			fmt_print(when, sizeof when, "%04d-%02d-%02dT%02d:%02d:%02dZ ",
+				  tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+				  tm.tm_min, tm.tm_sec);
+		return fmt_print(dst, cap, "%s%s[%ld]: ", when, out.name, pid);
+	}
+	case SINK_SYSLOG:
+	case SINK_KERNEL:
+		return fmt_print(dst, cap, "<%u>%s[%ld]: ", priority[level], out.name, pid);
+	default:
+		return fmt_print(dst, cap, "%s: ", out.name);
+	}
+}
+
+static void
+log_vprint(enum log_level level, const char *fmt, va_list ap)
+{
+	char text[LIMIT_LOG_LINE], line[LIMIT_LOG_LINE + 128];
+	int err = errno;
+	size_t n = fmt_vprint(text, sizeof text, fmt, ap);
+	size_t flen = strlen(fmt);
+
+	if (flen > 0 && fmt[flen - 1] == ':' && n < sizeof text)
+		n += fmt_print(text + n, sizeof text - n, " %s", strerror(err));
+	if (n >= sizeof text) {
+		memcpy(text + sizeof text - 4, "...", 4);
+		n = sizeof text - 1;
+	}
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			text[i] = '?';
+
+	bool person = out.verbose || (level >= LOG_WARN && !out.detached);
+	if (out.kind == SINK_NONE && level > LOG_DEBUG)
+		log_open(NULL);
+	if (level > LOG_DEBUG && out.kind != SINK_STDERR && out.fd >= 0) {
+		size_t len = prefix(line, sizeof line, level);
+		len += fmt_print(line + len, sizeof line - len, "%s%s", text,
+				 out.kind == SINK_FILE ? "\n" : "");
+		emit(out.fd, line, len);
+	} else if (level > LOG_INFO || out.kind == SINK_STDERR) {
+		person = person || (level > LOG_DEBUG && !out.detached);
+	}
+	if (person) {
+		size_t len = fmt_print(line, sizeof line, "%s: %s\n", out.name, text);
+		emit(STDERR_FILENO, line, len);
+	}
+	errno = err;
+}
+
+void
+log_print(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vprint(level, fmt, ap);
+	va_end(ap);
+}
+
+void
+die(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vprint(LOG_ERROR, fmt, ap);
+	va_end(ap);
+	_exit(status);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: ISC */
+#include "str.h"
+
+#include <string.h>
+
+struct str
+str_of(const char *z)
+{
+	return (struct str){z, z ? strlen(z) : 0};
+}
+
+char
+str_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool
+str_is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+bool
+str_is_control(char c)
+{
+	return (unsigned char)c < ' ' || c == 0x7f;
+}
+
+bool
+str_eq(struct str a, struct str b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool
+str_ieq(struct str a, struct str b)
+{
+	return a.len == b.len && str_istarts(a, b);
+}
+
+bool
+str_starts(struct str s, struct str prefix)
+{
+	return s.len >= prefix.len && str_eq(str_upto(s, prefix.len), prefix);
+}
+
+bool
+str_istarts(struct str s, struct str prefix)
+{
+	if (s.len < prefix.len)
+		return false;
+	for (size_t i = 0; i < prefix.len; i++)
+		if (str_lower(s.ptr[i]) != str_lower(prefix.ptr[i]))
+			return false;
+	return true;
+}
+
+size_t
+str_find(struct str s, char c)
+{
+	const char *p = s.len ? memchr(s.ptr, c, s.len) : NULL;
+
+	return p ? (size_t)(p - s.ptr) : s.len;
+}
+
+struct str
+str_from(struct str s, size_t start)
+{
+	if (start > s.len)
+		start = s.len;
+	return (struct str){s.ptr ? s.ptr + start : NULL, s.len - start};
+}
+
+struct str
+str_upto(struct str s, size_t len)
+{
+	return (struct str){s.ptr, len < s.len ? len : s.len};
+}
+
+struct str
+str_cut(struct str *s, char c)
+{
+	size_t at = str_find(*s, c);
+	struct str before = str_upto(*s, at);
+
+	*s = str_from(*s, at + 1);
+	return before;
+}
+
+static bool
+is_space(char c)
+{
+	return str_is_blank(c) || c == '\r' || c == '\n';
+}
+
+struct str
+str_trim(struct str s)
+{
+	while (s.len && is_space(s.ptr[0]))
+		s = str_from(s, 1);
+	while (s.len && is_space(s.ptr[s.len - 1]))
+		s.len--;
+	return s;
+}
+
+int
+str_number(struct str s, uint64_t max, uint64_t *value)
+{
+	uint64_t v = 0;
+
+	if (s.len == 0)
+		return -1;
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned digit = (unsigned char)s.ptr[i] - '0';
+		if (digit > 9 || digit > max || v > (max - digit) / 10)
+			return -1;
+		v = v * 10 + digit;
+	}
+	*value = v;
+	return 0;
+}

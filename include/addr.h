@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The address grammar of RFC 5321 (paths) and RFC 5322 (header fields), SMTPUTF8 included
+ * (RFC 6531). The only producer of an address: one that this module did not print cannot
+ * reach the spool or the wire. A canonical address is "local@domain", or "local" alone where
+ * it has no domain; its local part is quoted only where RFC 5321 needs it; it holds no CR,
+ * LF, NUL or other control character and at most LIMIT_ADDRESS bytes. The null sender is "".
+ */
+#ifndef ADDR_H
+#define ADDR_H
+
+#include "buf.h"
+
+/* One mailbox as people and programs write it: a@b, <a@b>, Name <a@b>, "Name, X" <a@b>,
+ * a@b (comment), "quo ted"@b, <@relay:a@b> (route dropped, RFC 5321 F.2), a@[192.0.2.1], joe.
+ * Appends its canonical form to *out. 0; -1 with *why in words and *out as it was. "" and
+ * "<>" are errors here: see addr_parse_sender. */
+int addr_parse(struct str in, struct buf *out, const char **why);
+
+/* The same for an envelope sender: "" and "<>" append nothing, the null sender. */
+int addr_parse_sender(struct str in, struct buf *out, const char **why);
+
+/* Called with each address of a list, canonical, valid during the call. */
+typedef void addr_visit(void *ctx, struct str address);
+/* Called with each piece that cannot be read as an address, and why. */
+typedef void addr_complain(void *ctx, struct str piece, const char *why);
+
+/* A comma separated list as in an RFC 5322 field or in argv: groups ("g: a, b;"), nested
+ * comments, quoted commas, folding, empty elements; obsolete forms too. A bad element is
+ * complained of and the others are still visited; a list is never cut short without a
+ * complaint. Returns the number of complaints. */
+size_t addr_parse_list(struct str in, addr_visit *visit, addr_complain *complain, void *ctx);
+
+/* Parts of a canonical address. The domain is empty where there is none. */
+struct str addr_local(struct str address);  /* as it stands, quotes included */
+struct str addr_domain(struct str address);
+/* The local part's meaning: without quotes and backslashes, appended to *out. */
+void addr_print_user(struct str address, struct buf *out);
+
+/* True for a syntactically valid domain or address literal; what -f, mailname and the rest
+ * of the configuration accept. */
+bool addr_is_domain(struct str s);
+
+/* A set of canonical addresses that keeps their order. Equal means: same domain without
+ * regard to case, same local part (without regard to case where there is no domain). */
+struct addr_set {
+	struct buf text;   /* addresses one behind the other */
+	size_t *ends;      /* end offset of each in text */
+	uint32_t *slots;   /* hash table of index + 1 */
+	size_t count, cap, slot_count;
+};
+
+void addr_set_free(struct addr_set *set);
+/* True: was not there and is now. */
+bool addr_set_add(struct addr_set *set, struct str address);
+/* The i-th added; valid until the next add. */
+struct str addr_set_get(const struct addr_set *set, size_t i);
+
+#endif

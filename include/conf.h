@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The configuration: one table of keys, types, defaults and help; the file's grammar, with
+ * dma's own keys and their meaning. Knows no file: text comes in, complaints go out.
+ */
+#ifndef CONF_H
+#define CONF_H
+
+#include "limit.h"
+#include "url.h"
+
+enum conf_clock { CONF_CLOCK_STRICT, CONF_CLOCK_FLOOR };
+
+struct conf {
+	/* relay */
+	struct url smarthost[LIMIT_SMARTHOSTS];
+	size_t smarthost_count; /* tried in order */
+	char *auth_file, *auth_mechanisms;
+	bool insecure_auth;
+	bool tls_verify;        /* where TLS is required; default true */
+	char *tls_ca_file, *tls_fingerprint, *tls_pin;
+	enum conf_clock tls_clock;
+	/* names */
+	char *mailname, *helo_name; /* NULL until conf_finish */
+	/* local */
+	char *aliases, *mailbox, *local_domains, *adminaddr, *postmaster, *default_user;
+	bool nullclient;
+	/* queue */
+	char *spooldir, *bounce_to, *log_file;
+	bool defer, fullbounce;
+	uint64_t workers;
+	uint64_t retry_min, retry_max, queue_lifetime, auth_fail_lifetime; /* seconds */
+	/* limits; 0 is off */
+	uint64_t message_size_limit, recipient_limit;
+	uint64_t spool_size_limit, spool_count_limit, spool_min_free;
+	uint64_t connect_timeout, command_timeout; /* seconds */
+	/* conf.c's own */
+	struct conf_dma { bool securetransfer, starttls, opportunistic, insecure, verify_seen;
+		uint64_t port; } dma;
+	struct conf_origin { const char *source; unsigned line; } *origins; /* one for each key */
+};
+
+enum conf_severity {
+	CONF_IGNORED, /* a warning: that line has no effect */
+	CONF_FATAL,   /* it concerns security (TLS, authentication): EX_CONFIG */
+};
+
+/* source is the file's name or "-O"; line 0: no line. what names the key and the remedy. */
+typedef void conf_complain(void *ctx, enum conf_severity severity, const char *source,
+			   unsigned line, const char *what);
+
+void conf_init(struct conf *c); /* every key at its default */
+void conf_free(struct conf *c);
+
+/* A whole file's text: "key value" (or "key = value") per line, '#' begins a comment at the
+ * start of a line or behind a blank outside quotes; a value may stand in double quotes. */
+void conf_parse(struct conf *c, struct str text, const char *source, conf_complain *complain,
+		void *ctx);
+
+/* One "key=value" (or "key value") as -O gives it. */
+void conf_set(struct conf *c, struct str assignment, const char *source,
+	      conf_complain *complain, void *ctx);
+
+/* After the last file and -O: what follows from several keys together (dma's SMARTHOST with
+ * PORT, SECURETRANSFER, STARTTLS; a mailname that names a file stays for the applet), and
+ * names that are not set: hostname is what the kernel says, or "". */
+void conf_finish(struct conf *c, const char *hostname, conf_complain *complain, void *ctx);
+
+/* -bP: "key value  # source:line" for every key of the table. */
+void conf_print(const struct conf *c, struct buf *out);
+
+/* True for the device's own domains: none, mailname, localhost, local_domains (separated by
+ * blanks or commas), address literals of loopback. */
+bool conf_is_local(const struct conf *c, struct str domain);
+
+#endif

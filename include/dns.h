@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Names to addresses and mail exchangers (RFC 1035, 5321 5.1, 7505): own resolver over UDP
+ * with a retry over TCP when truncated, EDNS0, all servers of resolv.conf; the hosts file
+ * first. Reads no file itself: a worker gives it their text before it gives up its rights.
+ * Answers are checked against the question, their id, name and source. Bounded in time.
+ */
+#ifndef DNS_H
+#define DNS_H
+
+#include "outcome.h"
+
+#include <sys/socket.h>
+
+enum { DNS_SERVERS = 3 };
+
+struct dns_address {
+	struct sockaddr_storage sa; /* port 0 */
+	socklen_t len;
+};
+
+struct dns {
+	struct dns_address server[DNS_SERVERS];
+	size_t server_count;
+	unsigned short port;         /* 53; another one in tests */
+	struct str hosts;            /* borrowed */
+};
+
+/* The text of resolv.conf and of the hosts file, each possibly empty: no server named means
+ * 127.0.0.1. resolv_conf's "nameserver" lines only; hosts stays borrowed. */
+void dns_init(struct dns *d, struct str resolv_conf, struct str hosts);
+
+/* Addresses of name: a literal (with or without brackets), the hosts file, then AAAA and A.
+ * family: AF_UNSPEC, AF_INET or AF_INET6. deadline in clock_ms() terms. Writes at most cap
+ * to out, IPv6 and IPv4 alternating. Their number, at least 1; or -1 with *why: no answer is
+ * TEMPFAIL 4.4.3, no such domain PERMFAIL 5.1.2, no address PERMFAIL 5.4.4. */
+int dns_addresses(const struct dns *d, struct str name, int family, int64_t deadline,
+		  struct dns_address *out, size_t cap, struct outcome *why);
+
+struct dns_mx {
+	unsigned short preference;
+	char host[256]; /* lower case, no final dot */
+};
+
+/* Mail exchangers of domain, best first, shuffled within a preference by seed. No MX but the
+ * domain exists: the domain itself with preference 0 (implicit MX). Their number; or -1 with
+ * *why: a null MX is PERMFAIL 5.1.10 (RFC 7505), no such domain 5.1.2, else as above. */
+int dns_mail_exchangers(const struct dns *d, struct str domain, uint32_t seed,
+			int64_t deadline, struct dns_mx *out, size_t cap, struct outcome *why);
+
+/* "192.0.2.1" or "2001:db8::1". */
+void dns_print_address(const struct dns_address *a, struct buf *out);
+/* An address literal without brackets; 0, or -1. */
+int dns_parse_address(struct str s, struct dns_address *a);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Sender, recipients and facts of one message, and their text form at the head of its spool
+ * file (DESIGN 3). The first two lines have fixed widths, so that what is known only at the
+ * message's end can be put in their place:
+ *
+ *	mtabox 1 message 0000000412 00000000000012345
+ *	text 8bit=0 nul=0 longest=00000000000000078
+ *	header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=0
+ *	arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1
+ *	submitter 1000 alice
+ *	name Alice Liddell
+ *	sender alice@router.example
+ *	rcpt root
+ *	rcpt bob@mail.example
+ *	(empty line, then the message at that offset, then the journal)
+ *
+ * "name" stands only where -F gave one; "sender" alone is the null sender. Everything a file
+ * says is checked: it may have been damaged or written by somebody else.
+ */
+#ifndef ENVELOPE_H
+#define ENVELOPE_H
+
+#include "addr.h"
+#include "header.h"
+#include "stamp.h"
+#include "text.h"
+
+enum { ENVELOPE_FIXED = 90 }; /* bytes of the two lines of fixed width; see envelope.c */
+
+struct envelope {
+	uint64_t offset, length; /* of the message in the file */
+	struct text_facts text;
+	struct header_facts header;
+	struct stamp arrived;
+	uint32_t uid;            /* who called sendmail */
+	struct str login;        /* their name, may be empty */
+	struct str name;         /* full name for an added From, may be empty */
+	struct str sender;       /* "" is the null sender */
+	const struct str *rcpts; /* at least one */
+	size_t rcpt_count;
+};
+
+/* The whole text form with its empty line; the offset printed is the length of that text,
+ * whatever e->offset says; length and text facts are e's, to be overwritten in place later. */
+void envelope_print(const struct envelope *e, struct buf *out);
+
+/* The first two lines again, ENVELOPE_FIXED bytes for offset 0 of the file. */
+void envelope_print_fixed(const struct envelope *e, struct buf *out);
+
+/* Offset and length from the first line alone: how much to read for envelope_parse. 0, or -1:
+ * not an envelope of ours. head holds at least ENVELOPE_FIXED bytes. */
+int envelope_parse_fixed(struct str head, uint64_t *offset, uint64_t *length);
+
+/* The whole text. Fills *e with ranges of text, which must outlive it; e->rcpts is allocated:
+ * envelope_free. 0, or -1 with *why in words. */
+int envelope_parse(struct str text, struct envelope *e, const char **why);
+void envelope_free(struct envelope *e);
+
+#endif

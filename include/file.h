@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Durable file primitives over a directory's descriptor. Each is one step of a commit or a
+ * claim; which steps, and in which order, is spool's to say. All: 0, or -1 with errno;
+ * interrupted calls are repeated.
+ */
+#ifndef FILE_H
+#define FILE_H
+
+#include "buf.h"
+
+#include <sys/types.h>
+
+/* A new file, O_EXCL, close-on-exec, read and write. The descriptor, or -1. */
+int file_create(int dir, const char *name, mode_t mode);
+
+/* An exclusive flock. deadline in clock_ms() terms, 0: do not wait. -1 with EWOULDBLOCK:
+ * somebody else holds it. */
+int file_lock(int fd, int64_t deadline);
+
+/* 1: name in dir still means the file that fd has open (same device, same inode). 0: it does
+ * not, or is gone. -1 with errno: not known. */
+int file_is(int fd, int dir, const char *name);
+
+int file_write(int fd, struct str bytes);                  /* all, at fd's position */
+int file_write_at(int fd, struct str bytes, off_t offset); /* all, with pwrite */
+/* Reads until len bytes or the file's end. How many, or -1. */
+ssize_t file_read_at(int fd, void *dst, size_t len, off_t offset);
+
+int file_sync(int fd);     /* data and metadata on stable storage */
+int file_sync_dir(int dir); /* names; a file system that cannot sync a directory passes */
+
+/* Appends the whole file at path to *out. -1: not readable, or (EFBIG) larger than max. */
+int file_load(const char *path, size_t max, struct buf *out);
+/* The same for an open descriptor, from its start. */
+int file_load_fd(int fd, size_t max, struct buf *out);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One streaming pass over a message's header (RFC 5322, as text.h gives it: LF line ends):
+ * recipients for -t, fields that must go (Bcc, Resent-Bcc, Return-Path, a leading From_ line
+ * and ">From " lines before the first field), what is missing. Ends at the empty line, or
+ * before the first line that cannot belong to a header: then that line starts the body, and
+ * nothing of it is lost. Any cut of the input gives the same result.
+ */
+#ifndef HEADER_H
+#define HEADER_H
+
+#include "addr.h"
+
+struct header_facts {
+	bool present;    /* there is at least one field */
+	bool date, message_id, from, to, cc, mime;
+};
+
+enum header_status {
+	HEADER_MORE,    /* give more */
+	HEADER_DONE,    /* what is left of the input is body */
+	HEADER_TOO_BIG, /* over LIMIT_HEADER */
+};
+
+struct header {
+	bool take_recipients;
+	struct header_facts facts;
+	struct buf fields;          /* the fields that stay, each with its LF, folding kept; no
+				       empty line behind them */
+	struct addr_set recipients; /* of To, Cc, Bcc, or where there are Resent- fields of the
+				       newest (first) Resent- block instead; filled by the end */
+	size_t bad;                 /* addresses of those fields that could not be read */
+	struct buf complaint;       /* the first of them, in words: field, text, why */
+	/* The rest is header.c's own. */
+	struct buf line, field;
+	struct addr_set resent;
+	unsigned char state;
+};
+
+/* take_recipients: -t. */
+void header_init(struct header *h, bool take_recipients);
+void header_free(struct header *h);
+
+/* Takes bytes off *in. HEADER_DONE: *in begins with the body's first byte where the header
+ * ended with an empty line (which is dropped). Where a line ended it that is no field, what
+ * header.c had already taken of the body is in h->line and goes before *in. */
+enum header_status header_feed(struct header *h, struct str *in);
+
+/* The input is over within the header. What is in h->line afterwards is body. */
+enum header_status header_finish(struct header *h);
+
+#endif

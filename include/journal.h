@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The history of a message's deliveries: one appended line for each event, each ending in a
+ * CRC-32; the state of a message is a fold over its lines. A line whose checksum fails, or
+ * that says what cannot be, is skipped wherever it stands. Line form:
+ *
+ *	EVENT WALL BOOT BOOT_ID BELIEVABLE RCPTS ARGUMENTS CRC
+ *	facts 1795341235 86401001 5f3a9c0d11e2b3a4 1 * 1795341235 k2u9…@router router 5e1d0a77
+ *	deferred 1795341236 86402123 5f3a9c0d11e2b3a4 1 0,2-4 4.4.1 0 connection refused 7a3b9c01
+ *	sent 1795341301 86467123 5f3a9c0d11e2b3a4 1 0 2.0.0 250 ok queued as 12345 0badcafe
+ *	failed 1795341301 86467123 5f3a9c0d11e2b3a4 1 2-3 5.1.1 550 no such user 11223344
+ *	mailbox 1795341301 86467123 5f3a9c0d11e2b3a4 1 4 2049 131083 40960 a0b1c2d3
+ *	bounce 1795341302 86468000 5f3a9c0d11e2b3a4 1 2-3 alice@router.example 99887766
+ *
+ * RCPTS are indices: the envelope's recipients in order, then one for each bounce; "*" is
+ * all that are pending at that point.
+ */
+#ifndef JOURNAL_H
+#define JOURNAL_H
+
+#include "envelope.h"
+#include "outcome.h"
+
+enum journal_fate { JOURNAL_PENDING, JOURNAL_SENT, JOURNAL_FAILED };
+
+struct journal_rcpt {
+	struct str address;      /* the envelope's, or a bounce's target */
+	enum journal_fate fate;
+	bool bounced;            /* failed, and a bounce covers it */
+	bool has_mailbox;        /* a local delivery began: these three say where */
+	uint64_t device, inode, start;
+	uint32_t attempts;       /* deferrals so far */
+	uint32_t bounce;         /* for a bounce: 1 + its number; 0: an envelope recipient */
+	struct str last;         /* of the newest verdict: "4.4.1 0 connection refused" */
+	struct stamp last_at;    /* when that was; arrival before the first */
+};
+
+struct journal {
+	struct journal_rcpt *rcpts;
+	size_t count;            /* envelope recipients, then bounces */
+	size_t envelope_count;
+	struct str *covers;      /* for each bounce: the RCPTS it reports */
+	bool has_facts;          /* the first attempt has fixed what is sent */
+	int64_t date;            /* for an added Date */
+	struct str message_id;   /* for an added Message-ID, without <> */
+	struct str host;         /* our name at that time */
+	struct stamp newest;     /* of the last line believed, or the arrival */
+	int64_t age;             /* seconds from arrival to newest, as far as known */
+	size_t skipped;          /* lines not believed */
+};
+
+/* Folds text over e's recipients. text and e must outlive *j. Never fails: what cannot be
+ * read is skipped and counted. */
+void journal_fold(struct str text, const struct envelope *e, struct journal *j);
+void journal_free(struct journal *j);
+
+/* Recipients still pending / failed with no bounce that covers them. */
+size_t journal_pending(const struct journal *j);
+size_t journal_unbounced(const struct journal *j);
+
+/* "0,2-4" for the indices whose bit is set: mark[i] != 0. "*" when that is all pending. */
+void journal_print_set(const struct journal *j, const unsigned char *mark, struct buf *out);
+/* Sets mark[i] for each index of a printed set ("*": all pending). 0; -1: malformed or out
+ * of range, mark then undefined. */
+int journal_parse_set(struct str set, const struct journal *j, unsigned char *mark);
+
+/* Append one line, checksum and LF included, to *out. set: as printed by journal_print_set. */
+void journal_print_facts(const struct stamp *now, int64_t date, struct str message_id,
+			 struct str host, struct buf *out);
+/* sent, deferred or failed as o says; the line of a deferral is at most LIMIT_DEFERRAL_LINE
+ * long, others LIMIT_JOURNAL_LINE: the outcome's words are cut to fit. */
+void journal_print_outcome(const struct stamp *now, struct str set, const struct outcome *o,
+			   struct buf *out);
+void journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device,
+			   uint64_t inode, uint64_t start, struct buf *out);
+void journal_print_bounce(const struct stamp *now, struct str set, struct str address,
+			  struct buf *out);
+
+/* A recipient's newest verdict as an outcome; the zero outcome before any. */
+struct outcome journal_outcome(const struct journal_rcpt *r);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Where words go: warnings and errors to standard error while a person may be there, events
+ * to the log: a file if one is set, else syslog's socket, else as root the kernel's log, else
+ * standard error. Owns the only mutable globals of the program: its name, its descriptors.
+ * A format that ends in ':' gets strerror(errno) appended. Control characters are made
+ * visible, so no input can write a second line. Never fails, never changes errno.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+/* The name in front of each line: the applet's, or -L's. Borrowed for ever. */
+void log_name(const char *name);
+
+/* Shows LOG_DEBUG and LOG_INFO on standard error as well (-v). */
+void log_verbose(bool on);
+bool log_is_verbose(void);
+
+/* Background: nothing to standard error from now on (unless verbose). */
+void log_detach(void);
+
+/* Opens the log: path (appended to, created 0600) or with NULL or "" the system's. Needed
+ * before privileges are dropped; else the first event opens the system's. -1 with errno:
+ * that path cannot be opened, and the system's log is used. */
+int log_open(const char *path);
+
+/* The open log's descriptor, or -1: what a child that closes all others keeps. */
+int log_fd(void);
+
+void log_print(enum log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+#define log_debug(...) log_print(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)  log_print(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  log_print(LOG_WARN, __VA_ARGS__)
+#define log_error(...) log_print(LOG_ERROR, __VA_ARGS__)
+
+/* Says why at LOG_ERROR and ends the process with a sysexits status, running nothing else:
+ * whatever is on disk is what a crash here would leave. */
+_Noreturn void die(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Connections with a deadline: TCP to one address, or a unix socket. Non-blocking,
+ * close-on-exec, TCP_NODELAY; the caller polls.
+ */
+#ifndef NET_H
+#define NET_H
+
+#include "dns.h"
+
+/* The descriptor, or -1 with *why: "connecting to 192.0.2.1 port 587: Connection refused",
+ * TEMPFAIL 4.4.1 whatever the cause. deadline in clock_ms() terms. */
+int net_dial(const struct dns_address *a, unsigned short port, int64_t deadline,
+	     struct outcome *why);
+int net_dial_unix(const char *path, int64_t deadline, struct outcome *why);
+
+/* Waits until fd is ready for events (POLLIN, POLLOUT) or other (may be -1) has something
+ * to read. 0 at the deadline, else bit 1: fd is ready, bit 2: other is; -1 with errno. */
+int net_wait(int fd, short events, int other, int64_t deadline);
+
+#endif

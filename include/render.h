@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The message as it is delivered: fields that mtabox adds, made from the envelope and the
+ * facts that the first attempt put in the journal, then the stored message. The same input
+ * gives the same bytes at every attempt.
+ */
+#ifndef RENDER_H
+#define RENDER_H
+
+#include "journal.h"
+
+/* Received (RFC 5321 4.4: "by host (mtabox) id ID; date": neither user nor caller's host),
+ * then Date, Message-ID and From where the message has none, and the empty line that a
+ * message with no header needs. LF line ends. j->has_facts must be true. id: as in the
+ * spool's names. */
+void render_fields(const struct envelope *e, const struct journal *j, struct str id,
+		   struct buf *out);
+
+/* A new Message-ID without <>: 64 bits of random in it. */
+void render_message_id(struct str id, uint64_t random, struct str host, struct buf *out);
+
+#endif

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The queue directory: its names, the order of steps that makes a commit durable, who may
+ * touch a file, what is swept, how full it may get (DESIGN 3, which has the state table).
+ *
+ *	T<id>	draft: its writer holds the flock; unlocked, a crash left it
+ *	Q<id>	queued; flocked, it is being delivered
+ *	H<id>	held by an operator
+ *	C<id>	cannot be parsed; kept
+ *	runner	flocked by the one queue runner
+ *
+ * Whoever locks a file looks again whether the name still means it. Only the holder of a
+ * claim appends, renames or unlinks.
+ */
+#ifndef SPOOL_H
+#define SPOOL_H
+
+#include "conf.h"
+#include "journal.h"
+
+#include <sys/types.h>
+
+enum { SPOOL_ID = 16 }; /* characters of an id: 40 bits of seconds, 40 random, in base32 */
+
+struct spool {
+	int dir;
+	const char *path;                       /* borrowed, for messages */
+	uint64_t size_limit, count_limit, min_free;
+};
+
+/* Opens spooldir; creates it (0700, its parent must exist) where it is missing and we may.
+ * 0, or -1 with errno. */
+int spool_open(struct spool *s, const struct conf *c);
+void spool_close(struct spool *s);
+
+/* Is there room for one more message? 0; -1 with the reason, numbers included, in *why. */
+int spool_room(const struct spool *s, struct buf *why);
+
+/* A message being written. */
+struct spool_draft {
+	int fd;                  /* T<id>, locked; write behind the position it has */
+	char id[SPOOL_ID + 1];
+};
+
+/* 0, or -1 with errno; nothing is left behind on failure. */
+int spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d);
+
+/* The commit: fixed (ENVELOPE_FIXED bytes) over the file's start, fsync, rename to Q<id>,
+ * fsync of the directory, in this order. 0: the message is safe and queued, the draft is
+ * closed. -1 with errno: nothing was queued (the name was taken back where the directory
+ * could not be synced), draft removed. */
+int spool_commit(struct spool *s, struct spool_draft *d, struct str fixed);
+
+/* Takes the draft away again. */
+void spool_abort(struct spool *s, struct spool_draft *d);
+
+/* One message held for delivery or for an operator's verb. */
+struct spool_claim {
+	int fd;                  /* read-only, holds the flock */
+	int journal;             /* append only; -1 until the first append */
+	char state;              /* 'Q' or 'H' */
+	char id[SPOOL_ID + 1];
+	off_t size;              /* of the file */
+};
+
+enum spool_result { SPOOL_OK, SPOOL_BUSY, SPOOL_GONE, SPOOL_ERROR };
+
+/* Locks <state><id>. SPOOL_BUSY: another holds it; GONE: no such file (any more); ERROR with
+ * errno: among them EINVAL for anything but a plain file of our own with one link. */
+enum spool_result spool_claim(struct spool *s, char state, struct str id,
+			      struct spool_claim *c);
+void spool_release(struct spool_claim *c);
+
+/* Reads envelope and journal of an open message file (claimed or not: mailq's listing). text
+ * and log are filled and must outlive *e and *j. 0; -1 with *why in words where it is not a
+ * message of ours. */
+int spool_read(int fd, struct buf *text, struct buf *log, struct envelope *e, struct journal *j,
+	       const char **why);
+
+/* Appends lines; begins a new one where a crash left half a line. sync: on disk when it
+ * returns. 0, or -1 with errno: nothing or a part was written. */
+int spool_append(struct spool *s, struct spool_claim *c, struct str lines, bool sync);
+
+/* Ends a message: unlinks it and releases the claim. The directory is not synced: spool_sync
+ * does that for many. 0, or -1 with errno (still claimed). */
+int spool_remove(struct spool *s, struct spool_claim *c);
+int spool_sync(struct spool *s);
+
+/* Renames to another state ('Q', 'H', 'C') and releases. 0, or -1 with errno. */
+int spool_move(struct spool *s, struct spool_claim *c, char state);
+
+/* A plain file opened for listing without a lock; -1 with errno. */
+int spool_peek(struct spool *s, char state, struct str id);
+
+/* Calls visit with each name of the form <state><id>, in the directory's order. 0, or -1. */
+int spool_walk(struct spool *s, void (*visit)(void *ctx, char state, struct str id), void *ctx);
+
+/* Unlinks drafts that nobody holds. */
+void spool_sweep(struct spool *s);
+
+/* The runner's lock. SPOOL_OK: *fd holds it. touch: creates it if missing and sets its time:
+ * a running runner is woken. */
+enum spool_result spool_lock_runner(struct spool *s, int *fd);
+int spool_touch_runner(struct spool *s);
+/* The same for one message: due now. */
+int spool_touch(struct spool *s, struct str id);
+
+/* When id arrived by the wall clock of that time, from the id alone. */
+int64_t spool_id_time(struct str id);
+bool spool_is_id(struct str id);
+
+#endif

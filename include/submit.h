@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Arguments and a message on a descriptor become a committed spool entry: recipients parsed,
+ * aliases expanded, header passed over, text normalised, one write pass, two fsyncs. Streams:
+ * memory is bounded by the header.
+ */
+#ifndef SUBMIT_H
+#define SUBMIT_H
+
+#include "spool.h"
+#include "alias.h"
+
+struct submission {
+	const struct conf *conf;
+	const struct alias_file *aliases;
+	struct str sender;          /* canonical; "" is null */
+	struct str name;            /* -F, or "" */
+	uint32_t uid;
+	struct str login;
+	bool take_recipients;       /* -t */
+	bool dots;                  /* without -i */
+	int fd;                     /* the message */
+	struct addr_set rcpts;      /* from argv, not yet expanded; submit adds to it */
+};
+
+/* 0: committed, *id is its id: safe. Otherwise a sysexits status with the reason in *why:
+ * nothing is in the queue. */
+int submit(struct submission *sub, struct spool *spool, char id[SPOOL_ID + 1], struct buf *why);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Any caller's bytes to the text that the spool keeps: CRLF and LF become LF, a lone CR a
+ * space, the last line gets its LF; a lone dot may end the message. Streams: any cut of the
+ * input gives the same output. Notes what delivery needs to know of the content.
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include "str.h"
+
+struct text_facts {
+	bool eightbit;    /* a byte above 127 */
+	bool nul;         /* a NUL byte, kept */
+	uint64_t longest; /* bytes of the longest line without its LF */
+};
+
+struct text {
+	struct text_facts facts;
+	bool dots;     /* a line "." ends the message, a leading ".." is "." */
+	bool ended;    /* by that line */
+	unsigned char state;
+	uint64_t line; /* bytes of the line so far */
+};
+
+/* dots: sendmail without -i (in DATA of -bs as well). */
+void text_init(struct text *t, bool dots);
+
+/* Takes bytes off *in and writes text to dst; returns how many, at most cap. Call again while
+ * in->len > 0 and not ended; needs cap of at least 4. After the end: takes nothing. */
+size_t text_feed(struct text *t, struct str *in, char *dst, size_t cap);
+
+/* The input is over: what was held back and the missing LF; at most 4 bytes. */
+size_t text_finish(struct text *t, char *dst);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+#include "buf.h"
+#include "fmt.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void
+test_cut_and_trim(void **state)
+{
+	struct str s = STR("a=b=c");
+
+	(void)state;
+	assert_true(str_eq(str_cut(&s, '='), STR("a")));
+	assert_true(str_eq(s, STR("b=c")));
+	assert_true(str_eq(str_cut(&s, ':'), STR("b=c")));
+	assert_int_equal(s.len, 0);
+	assert_true(str_eq(str_trim(STR(" \t\r\n x y \n")), STR("x y")));
+	assert_int_equal(str_trim(STR(" \n")).len, 0);
+	assert_true(str_ieq(STR("MaIl"), STR("mAiL")));
+	assert_false(str_ieq(STR("mail"), STR("mails")));
+	assert_true(str_istarts(STR("Bcc: x"), STR("bcc:")));
+}
+
+static void
+test_number(void **state)
+{
+	uint64_t v;
+
+	(void)state;
+	assert_int_equal(str_number(STR("0"), 0, &v), 0);
+	assert_int_equal(str_number(STR("18446744073709551615"), UINT64_MAX, &v), 0);
+	assert_true(v == UINT64_MAX);
+	assert_int_equal(str_number(STR("18446744073709551616"), UINT64_MAX, &v), -1);
+	assert_int_equal(str_number(STR("100"), 99, &v), -1);
+	assert_int_equal(str_number(STR("9"), 5, &v), -1);
+	assert_int_equal(str_number(STR(""), 9, &v), -1);
+	assert_int_equal(str_number(STR("-1"), 9, &v), -1);
+	assert_int_equal(str_number(STR("1 "), 9, &v), -1);
+}
+
+static void
+expect_format(const char *want, const char *got, size_t len)
+{
+	assert_string_equal(got, want);
+	assert_int_equal(len, strlen(want));
+}
+
+static void
+test_format(void **state)
+{
+	char b[64];
+
+	(void)state;
+	expect_format("-5|   7|007|2a", b, fmt_print(b, sizeof b, "%d|%4d|%03u|%x", -5, 7, 7u, 42u));
+	expect_format("ab   |   ab|ab", b, fmt_print(b, sizeof b, "%-5s|%5s|%.*s", "ab", "ab", 2, "abc"));
+	expect_format("-9223372036854775808", b, fmt_print(b, sizeof b, "%lld", (long long)INT64_MIN));
+	expect_format("-007", b, fmt_print(b, sizeof b, "%04d", -7));
+	expect_format("100%", b, fmt_print(b, sizeof b, "%d%%", 100));
+	assert_int_equal(fmt_print(b, 4, "%s", "abcdef"), 6);
+	assert_string_equal(b, "abc");
+	assert_int_equal(fmt_print(NULL, 0, "%zu", (size_t)12345), 5);
+}
+
+static void
+test_buf(void **state)
+{
+	struct buf b = {0};
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		buf_print(&b, "%d,", i);
+	assert_int_equal(b.len, 10 * 2 + 90 * 3 + 900 * 4);
+	assert_true(str_starts(buf_tail(&b, b.len - 4), STR("999,")));
+	assert_int_equal(strlen(buf_cstr(&b)), b.len);
+	buf_wipe(&b);
+	assert_null(b.ptr);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cut_and_trim),
+		cmocka_unit_test(test_number),
+		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_buf),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
