@@ -55,8 +55,10 @@ put_number(struct sink *s, const struct spec *sp, uint64_t value, bool negative,
 		*--p = '-';
 		len++;
 	}
-	if (sp->zero && !sp->left && rest.width > len)
-		put(s, '0', rest.width - len);
+	if (sp->zero && !sp->left) {
+		put(s, '0', rest.width > len ? rest.width - len : 0);
+		rest.width = 0;
+	}
 	put_text(s, &rest, p, len);
 }
 
