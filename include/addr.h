@@ -4,7 +4,8 @@
  * (RFC 6531). The only producer of an address: one that this module did not print cannot
  * reach the spool or the wire. A canonical address is "local@domain", or "local" alone where
  * it has no domain; its local part is quoted only where RFC 5321 needs it; it holds no CR,
- * LF, NUL or other control character and at most LIMIT_ADDRESS bytes. The null sender is "".
+ * LF, NUL or other control character and at most LIMIT_ADDRESS bytes. Its local part alone is
+ * canonical too, and never empty. The null sender is "".
  */
 #ifndef ADDR_H
 #define ADDR_H
@@ -26,9 +27,10 @@ typedef void addr_visit(void *ctx, struct str address);
 typedef void addr_complain(void *ctx, struct str piece, const char *why);
 
 /* A comma separated list as in an RFC 5322 field or in argv: groups ("g: a, b;"), nested
- * comments, quoted commas, folding, empty elements; obsolete forms too. A bad element is
- * complained of and the others are still visited; a list is never cut short without a
- * complaint. Returns the number of complaints. */
+ * comments, quoted commas, folding, empty elements, ';' for ','; obsolete forms too, and what
+ * people write (a@b <a@b>, names in any charset). A bad element, up to the next comma, is
+ * complained of and the others are still visited, behind a quote without its end as well; a
+ * list is never cut short without a complaint. Returns the number of complaints. */
 size_t addr_parse_list(struct str in, addr_visit *visit, addr_complain *complain, void *ctx);
 
 /* Parts of a canonical address. The domain is empty where there is none. */
@@ -37,8 +39,8 @@ struct str addr_domain(struct str address);
 /* The local part's meaning: without quotes and backslashes, appended to *out. */
 void addr_print_user(struct str address, struct buf *out);
 
-/* True for a syntactically valid domain or address literal; what -f, mailname and the rest
- * of the configuration accept. */
+/* True for a syntactically valid domain, without a final dot, or address literal; what -f,
+ * mailname and the rest of the configuration accept. */
 bool addr_is_domain(struct str s);
 
 /* A set of canonical addresses that keeps their order. Equal means: same domain without
@@ -46,13 +48,15 @@ bool addr_is_domain(struct str s);
 struct addr_set {
 	struct buf text;   /* addresses one behind the other */
 	size_t *ends;      /* end offset of each in text */
-	uint32_t *slots;   /* hash table of index + 1 */
+	uint32_t *slots;   /* hash table of index + 1; slot_count is a power of two */
 	size_t count, cap, slot_count;
 };
 
 void addr_set_free(struct addr_set *set);
 /* True: was not there and is now. */
 bool addr_set_add(struct addr_set *set, struct str address);
+/* Index of the one equal to address, or set->count. */
+size_t addr_set_find(const struct addr_set *set, struct str address);
 /* The i-th added; valid until the next add. */
 struct str addr_set_get(const struct addr_set *set, size_t i);
 

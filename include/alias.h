@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The aliases file of sendmail(8): "name: target, target…", continuation lines that begin with
- * a blank, '#' comments, names and targets in quotes, \user, "*" as catch-all. Names are
- * compared without regard to case. A line in error is complained of with its number and
- * disabled; it loses no mail. Expansion is bounded in depth and number and survives loops:
- * a name that leads to itself keeps the local mailbox.
+ * a blank, lines whose first mark is '#' as comments, names and targets in quotes. Names are
+ * compared without regard to case; "joe+x" without an entry is looked up as "joe". "*" is the
+ * entry of every name that has none. Whatever is wrong is complained of with its line and
+ * loses no mail. Expansion is bounded in depth and number and survives loops: a name that
+ * leads to itself keeps the local mailbox, and \user is that user's mailbox in any case. So
+ * "root: root, me@example.org" is both, and "joe: joe" keeps joe out of "*".
  */
 #ifndef ALIAS_H
 #define ALIAS_H
@@ -21,14 +23,17 @@ struct alias_file {
 	struct alias_entry *entries; /* in the file's order */
 	size_t count, errors;
 	size_t targets;              /* in all entries, for newaliases' counts */
+	/* The rest is alias.c's own. */
+	struct addr_set names;       /* of the entries, by the same index */
+	size_t cap;
 };
 
 typedef void alias_complain(void *ctx, unsigned line, const char *what, struct str piece);
 
-/* text must outlive the result. Complains of every problem: no colon, empty name or targets,
- * a name twice (the first counts), a target that is no address, a quote without its end, and
- * targets "|command", "/file", ":include:file", which are not delivered yet: such an entry
- * stays in force as "held" so that its mail waits in the queue. */
+/* text must outlive the result. Complains of every problem. A line without a name, colon or
+ * target, or with a name that an earlier one has, is disabled. Where a target is no address
+ * (or "|command", "/file", ":include:file", which are not delivered yet) the entry stays in
+ * force as "held", so that its mail waits in the queue until the line is mended. */
 void alias_parse(struct alias_file *file, struct str text, alias_complain *complain, void *ctx);
 void alias_free(struct alias_file *file);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One streaming pass over a message's header (RFC 5322, as text.h gives it: LF line ends):
- * recipients for -t, fields that must go (Bcc, Resent-Bcc, Return-Path, a leading From_ line
- * and ">From " lines before the first field), what is missing. Ends at the empty line, or
- * before the first line that cannot belong to a header: then that line starts the body, and
- * nothing of it is lost. Any cut of the input gives the same result.
+ * recipients for -t, fields that must go (Bcc, Resent-Bcc, Return-Path, "From " and ">From "
+ * lines before the first field), what is missing. Ends at the empty line, or before the first
+ * line that cannot belong to a header: then that line starts the body, and nothing of it is
+ * lost; nor are From_ lines that no field follows. Any cut of the input gives the same result.
  */
 #ifndef HEADER_H
 #define HEADER_H
@@ -31,10 +31,14 @@ struct header {
 				       newest (first) Resent- block instead; filled by the end */
 	size_t bad;                 /* addresses of those fields that could not be read */
 	struct buf complaint;       /* the first of them, in words: field, text, why */
+	struct buf line;            /* at the end: bytes of the body */
 	/* The rest is header.c's own. */
-	struct buf line, field;
-	struct addr_set resent;
-	unsigned char state;
+	size_t line_start;          /* of the line at hand in line, behind From_ lines */
+	size_t field_start;         /* of the field at hand in fields */
+	size_t taken;               /* bytes so far */
+	unsigned resent_seen;       /* names in the newest Resent- block */
+	bool resent, resent_older;
+	unsigned char name, state;
 };
 
 /* take_recipients: -t. */

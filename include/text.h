@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Any caller's bytes to the text that the spool keeps: CRLF and LF become LF, a lone CR a
- * space, the last line gets its LF; a lone dot may end the message. Streams: any cut of the
- * input gives the same output. Notes what delivery needs to know of the content.
+ * space, the last line gets its LF; a lone dot (before LF, CRLF or the end) may end the
+ * message. Streams: any cut of the input gives the same output. Notes what delivery needs to
+ * know of the content.
  */
 #ifndef TEXT_H
 #define TEXT_H

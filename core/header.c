@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: ISC */
+#include "header.h"
+#include "limit.h"
+
+/* What the bytes of the line at hand say. Before FIELD they wait in h->line. */
+enum {
+	START,  /* nothing yet */
+	NAME,   /* a field's name, perhaps */
+	BLANKS, /* and blanks, which may stand before its colon */
+	FROM_,  /* mbox's "From joe Thu Jan  1 …" */
+	FIELD,  /* the line belongs to a field */
+	ENDED,  /* it does not belong to the header */
+};
+
+/* Address fields stand together, so do Resent- fields. */
+enum name {
+	DATE, MESSAGE_ID, FROM, MIME, TO, CC, BCC, RETURN_PATH,
+	RESENT_DATE, RESENT_MESSAGE_ID, RESENT_FROM, RESENT_SENDER,
+	RESENT_TO, RESENT_CC, RESENT_BCC,
+	OTHER
+};
+
+static const char *const names[OTHER] = {
+	"Date", "Message-ID", "From", "MIME-Version", "To", "Cc", "Bcc", "Return-Path",
+	"Resent-Date", "Resent-Message-ID", "Resent-From", "Resent-Sender",
+	"Resent-To", "Resent-Cc", "Resent-Bcc",
+};
+
+enum { PIECE_SHOWN = 200 }; /* bytes of a bad address in h->complaint */
+
+void
+header_init(struct header *h, bool take_recipients)
+{
+	*h = (struct header){.take_recipients = take_recipients, .name = OTHER};
+}
+
+void
+header_free(struct header *h)
+{
+	buf_free(&h->fields);
+	addr_set_free(&h->recipients);
+	buf_free(&h->complaint);
+	buf_free(&h->line);
+}
+
+static unsigned char
+find_name(struct str s)
+{
+	unsigned char i = 0;
+
+	while (i < OTHER && !str_ieq(s, str_of(names[i])))
+		i++;
+	return i;
+}
+
+static void
+note_fact(struct header_facts *f, unsigned char name)
+{
+	f->date |= name == DATE;
+	f->message_id |= name == MESSAGE_ID;
+	f->from |= name == FROM;
+	f->mime |= name == MIME;
+	f->to |= name == TO;
+	f->cc |= name == CC;
+}
+
+/* Whether a field of that name, behind one named h->name, says who gets the message. Keeps
+ * track of Resent- blocks. */
+static bool
+names_recipients(struct header *h, unsigned char name)
+{
+	if (name < RESENT_DATE || name == OTHER)
+		return !h->resent && name >= TO && name <= BCC;
+
+	/* A name for the second time is an older block's, unless it is one field in two. */
+	unsigned bit = 1u << name;
+	if (h->resent_seen & bit && h->name != name)
+		h->resent_older = true;
+	h->resent_seen |= bit;
+	if (name < RESENT_TO)
+		return false;
+	if (!h->resent) {
+		/* Whoever got the message at first does not get it again. */
+		h->resent = true;
+		addr_set_free(&h->recipients);
+		buf_free(&h->complaint);
+		h->bad = 0;
+	}
+	return !h->resent_older;
+}
+
+static void
+visit(void *ctx, struct str address)
+{
+	struct header *h = ctx;
+
+	addr_set_add(&h->recipients, address);
+}
+
+static void
+complain(void *ctx, struct str piece, const char *why)
+{
+	struct header *h = ctx;
+
+	if (h->bad++ == 0)
+		buf_print(&h->complaint, "%s: %.*s: %s", names[h->name],
+			  STR_ARG(str_upto(piece, PIECE_SHOWN)), why);
+}
+
+/* The field at hand, if there is one, is complete. */
+static void
+end_field(struct header *h)
+{
+	struct str value = buf_tail(&h->fields, h->field_start);
+	unsigned char name = find_name(str_trim(str_cut(&value, ':')));
+	bool wanted = h->take_recipients && names_recipients(h, name);
+
+	h->name = name;
+	note_fact(&h->facts, name);
+	if (wanted)
+		addr_parse_list(str_trim(value), visit, complain, h);
+	if (name == BCC || name == RESENT_BCC || name == RETURN_PATH)
+		h->fields.len = h->field_start;
+	h->field_start = h->fields.len;
+}
+
+/* RFC 5322 3.6.8 */
+static bool
+is_ftext(char c)
+{
+	return c > ' ' && c <= '~' && c != ':';
+}
+
+static bool
+is_from_line(const struct header *h)
+{
+	struct str line = buf_tail(&h->line, h->line_start);
+
+	return !h->facts.present &&
+	       (str_starts(line, STR("From ")) || str_starts(line, STR(">From ")));
+}
+
+/* The state after c, which h->line already ends with. */
+static unsigned char
+next_state(const struct header *h, char c)
+{
+	size_t len = h->line.len - h->line_start;
+
+	if (h->state == START && str_is_blank(c))
+		return h->facts.present ? FIELD : ENDED;
+	if (h->state == FROM_)
+		return len <= LIMIT_WIRE_LINE ? FROM_ : ENDED;
+	if (h->state != START && c == ':')
+		return FIELD;
+	if (len <= LIMIT_FIELD_NAME && str_is_blank(c))
+		return BLANKS;
+	if (len <= LIMIT_FIELD_NAME && is_ftext(c) && h->state != BLANKS)
+		return NAME;
+	return is_from_line(h) ? FROM_ : ENDED;
+}
+
+/* Takes a byte of a line that nothing is known of yet. */
+static void
+take_byte(struct header *h, char c)
+{
+	buf_putc(&h->line, c);
+	h->state = next_state(h, c);
+	if (h->state == FROM_ && c == '\n') {
+		h->state = START;
+		h->line_start = h->line.len;
+	} else if (h->state == FIELD) {
+		if (c == ':')
+			end_field(h);
+		h->facts.present = true;
+		buf_str(&h->fields, buf_tail(&h->line, h->line_start));
+		h->line.len = h->line_start = 0;
+	} else if (h->state == ENDED) {
+		end_field(h);
+		if (h->line.len == 1 && c == '\n')
+			h->line.len = 0;
+	}
+}
+
+enum header_status
+header_feed(struct header *h, struct str *in)
+{
+	while (in->len > 0 && h->state != ENDED) {
+		size_t n = h->state == FIELD ? str_find(*in, '\n') + 1 : 1;
+		struct str piece = str_upto(*in, n);
+		if (piece.len > LIMIT_HEADER - h->taken)
+			return HEADER_TOO_BIG;
+		h->taken += piece.len;
+		*in = str_from(*in, n);
+		if (h->state != FIELD) {
+			take_byte(h, piece.ptr[0]);
+			continue;
+		}
+		buf_str(&h->fields, piece);
+		if (piece.len == n)
+			h->state = START;
+	}
+	return h->state == ENDED ? HEADER_DONE : HEADER_MORE;
+}
+
+enum header_status
+header_finish(struct header *h)
+{
+	if (h->state == FIELD)
+		buf_putc(&h->fields, '\n');
+	if (h->state != ENDED)
+		end_field(h);
+	h->state = ENDED;
+	return HEADER_DONE;
+}

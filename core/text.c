@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: ISC */
+#include "text.h"
+
+#include <string.h>
+
+/* Where in a line we are; the last three hold back what they are named after. */
+enum { START, WITHIN, CR, DOT, DOT_CR };
+
+void
+text_init(struct text *t, bool dots)
+{
+	*t = (struct text){.dots = dots, .state = START};
+}
+
+static char
+end_line(struct text *t)
+{
+	if (t->line > t->facts.longest)
+		t->facts.longest = t->line;
+	t->line = 0;
+	t->state = START;
+	return '\n';
+}
+
+/* What was held back is ordinary text after all; at most 2 bytes. */
+static size_t
+release(struct text *t, char *dst)
+{
+	size_t n = 0;
+
+	if (t->state == DOT || t->state == DOT_CR)
+		dst[n++] = '.';
+	if (t->state == CR || t->state == DOT_CR)
+		dst[n++] = ' ';
+	t->line += n;
+	t->state = WITHIN;
+	return n;
+}
+
+/* Copies up to max bytes that need no thought: what comes before a line's end. */
+static size_t
+copy_run(struct text *t, struct str *in, char *dst, size_t max)
+{
+	const unsigned char *p = (const unsigned char *)in->ptr;
+	unsigned char bits = 0, zero = 0;
+	size_t n = 0;
+
+	if (max > in->len)
+		max = in->len;
+	for (; n < max && p[n] != '\n' && p[n] != '\r'; n++) {
+		bits |= p[n];
+		zero |= !p[n];
+	}
+	memcpy(dst, p, n);
+	*in = str_from(*in, n);
+	t->facts.eightbit |= bits > 127;
+	t->facts.nul |= zero;
+	t->line += n;
+	t->state = WITHIN;
+	return n;
+}
+
+/* Holds c back where what follows decides what it is: a CR, a dot at a line's start. */
+static bool
+hold(struct text *t, char c)
+{
+	if (c == '\r' && t->state <= WITHIN)
+		t->state = CR;
+	else if (c == '\r' && t->state == DOT)
+		t->state = DOT_CR;
+	else if (c == '.' && t->state == START && t->dots)
+		t->state = DOT;
+	else
+		return false;
+	return true;
+}
+
+size_t
+text_feed(struct text *t, struct str *in, char *dst, size_t cap)
+{
+	size_t n = 0;
+
+	/* A turn writes at most two bytes, copy_run apart. */
+	while (in->len > 0 && !t->ended && cap - n >= 2) {
+		char c = in->ptr[0];
+		if (c == '.' && t->state == DOT)
+			t->state = WITHIN; /* of "..", the one held back goes */
+		if (c != '\n' && !hold(t, c)) {
+			n += t->state <= WITHIN ? copy_run(t, in, dst + n, cap - n)
+						: release(t, dst + n);
+			continue;
+		}
+		*in = str_from(*in, 1);
+		if (c == '\n' && t->state >= DOT)
+			t->ended = true;
+		else if (c == '\n')
+			dst[n++] = end_line(t);
+	}
+	return n;
+}
+
+size_t
+text_finish(struct text *t, char *dst)
+{
+	size_t n = 0;
+
+	if (t->state == DOT)
+		t->ended = true;
+	if (t->ended)
+		return 0;
+	if (t->state > WITHIN)
+		n = release(t, dst);
+	if (t->state == WITHIN)
+		dst[n++] = end_line(t);
+	return n;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: ISC */
+#include "text.h"
+#include "buf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* Feeds in piece bytes at a time with room for cap; what is left behind the end goes to *rest. */
+static struct text
+feed(struct str in, bool dots, size_t piece, size_t cap, struct buf *out, struct str *rest)
+{
+	struct text t;
+
+	text_init(&t, dots);
+	out->len = 0;
+	while (in.len > 0 && !t.ended) {
+		struct str part = str_upto(in, piece);
+		size_t given = part.len;
+		while (part.len > 0 && !t.ended) {
+			size_t n = text_feed(&t, &part, buf_room(out, cap), cap);
+			assert_true(n <= cap);
+			out->len += n;
+		}
+		in = str_from(in, given - part.len);
+	}
+	size_t n = text_finish(&t, buf_room(out, 4));
+	assert_true(n <= 4);
+	out->len += n;
+	*rest = in;
+	return t;
+}
+
+/* The same output and facts however the input is cut. */
+static struct text
+feed_all_ways(struct str in, bool dots, struct buf *out, struct str *rest)
+{
+	static const size_t ways[][2] = {{1, 4}, {1, 5}, {2, 4}, {3, 7}, {SIZE_MAX, 4}, {SIZE_MAX, 5}};
+	struct text whole = feed(in, dots, SIZE_MAX, in.len * 2 + 4, out, rest);
+	struct buf other = {0};
+	struct str left;
+
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		struct text t = feed(in, dots, ways[i][0], ways[i][1], &other, &left);
+		assert_true(str_eq(buf_view(&other), buf_view(out)));
+		assert_int_equal(left.len, rest->len);
+		assert_int_equal(t.ended, whole.ended);
+		assert_int_equal(t.facts.eightbit, whole.facts.eightbit);
+		assert_int_equal(t.facts.nul, whole.facts.nul);
+		assert_true(t.facts.longest == whole.facts.longest);
+	}
+	buf_free(&other);
+	return whole;
+}
+
+static const struct {
+	struct str in, out;
+	bool dots, ended;
+	struct str rest;
+	bool eightbit, nul;
+	unsigned longest;
+} cases[] = {
+	{.in = {"", 0}, .out = {"", 0}},
+#define CASE(i, o, l) .in = {i, sizeof(i) - 1}, .out = {o, sizeof(o) - 1}, .longest = l
+	{CASE("a\nbcd\n", "a\nbcd\n", 3)},
+	{CASE("a\r\nb\r\n", "a\nb\n", 1)},
+	{CASE("no end", "no end\n", 6)},
+	{CASE("\n", "\n", 0)},
+	{CASE("\r\n\r\n", "\n\n", 0)},
+	{CASE("a\rb\n", "a b\n", 3)},
+	{CASE("a\r\r\n", "a \n", 2)},
+	{CASE("\r\r\r\nx", "  \nx\n", 2)},
+	{CASE("a\r", "a \n", 2)},
+	{CASE("\r", " \n", 1)},
+	{CASE("a\0b\n", "a\0b\n", 3), .nul = true},
+	{CASE("caf\xc3\xa9\n", "caf\xc3\xa9\n", 5), .eightbit = true},
+	{CASE("\xff\r\0\n", "\xff \0\n", 3), .eightbit = true, .nul = true},
+	/* With -i dots are text. */
+	{CASE(".\n..\n.\r\nx\n", ".\n..\n.\nx\n", 2)},
+	{CASE(".", ".\n", 1)},
+	/* Without, a lone dot ends it, and what follows is not taken. */
+	{CASE("a\n.\nrest", "a\n", 1), .dots = true, .ended = true, .rest = {"rest", 4}},
+	{CASE("a\r\n.\r\n\xff", "a\n", 1), .dots = true, .ended = true, .rest = {"\xff", 1}},
+	{CASE(".\n", "", 0), .dots = true, .ended = true},
+	{CASE("a\n.", "a\n", 1), .dots = true, .ended = true},
+	{CASE("a.\n", "a.\n", 2), .dots = true},
+	{CASE("a\n.b\n", "a\n.b\n", 2), .dots = true},
+	{CASE("..\n", ".\n", 1), .dots = true},
+	{CASE("..b\n...\n..", ".b\n..\n.\n", 2), .dots = true},
+	{CASE(".\rb\n", ". b\n", 3), .dots = true},
+	{CASE(".\r\r\nb", ". \nb\n", 2), .dots = true},
+	{CASE(".\r", ". \n", 2), .dots = true},
+	{CASE(".\r.\n", ". .\n", 3), .dots = true},
+	{CASE("\r.\nb\n", " .\nb\n", 2), .dots = true},
+	{CASE(". \n", ". \n", 2), .dots = true},
+	{CASE(".\0\n", ".\0\n", 2), .dots = true, .nul = true},
+};
+
+static void
+test_cases(void **state)
+{
+	struct buf out = {0};
+	struct str rest;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct text t = feed_all_ways(cases[i].in, cases[i].dots, &out, &rest);
+		if (!str_eq(buf_view(&out), cases[i].out))
+			fail_msg("case %zu: \"%.*s\"", i, STR_ARG(buf_view(&out)));
+		assert_true(str_eq(rest, cases[i].rest));
+		assert_int_equal(t.ended, cases[i].ended);
+		assert_int_equal(t.facts.eightbit, cases[i].eightbit);
+		assert_int_equal(t.facts.nul, cases[i].nul);
+		assert_int_equal(t.facts.longest, cases[i].longest);
+	}
+	buf_free(&out);
+}
+
+static void
+test_takes_nothing_behind_the_end(void **state)
+{
+	struct text t;
+	struct str in = STR(".\nmore");
+	char dst[8];
+
+	(void)state;
+	text_init(&t, true);
+	assert_int_equal(text_feed(&t, &in, dst, sizeof dst), 0);
+	assert_true(str_eq(in, STR("more")));
+	assert_int_equal(text_feed(&t, &in, dst, sizeof dst), 0);
+	assert_int_equal(in.len, 4);
+	assert_int_equal(text_finish(&t, dst), 0);
+}
+
+/* The rules once more, over a whole message, as plainly as can be. */
+static void
+normalise(struct str in, bool dots, struct buf *out)
+{
+	out->len = 0;
+	while (in.len > 0) {
+		struct str line = str_cut(&in, '\n');
+		/* str_cut does not tell whether there was an LF: "x\r" at the very end is lone. */
+		bool cut = line.ptr + line.len < in.ptr;
+		if (cut && line.len > 0 && line.ptr[line.len - 1] == '\r')
+			line.len--;
+		if (dots && str_eq(line, STR(".")))
+			return;
+		if (dots && str_starts(line, STR("..")))
+			line = str_from(line, 1);
+		for (size_t i = 0; i < line.len; i++)
+			buf_putc(out, line.ptr[i] == '\r' ? ' ' : line.ptr[i]);
+		buf_putc(out, '\n');
+	}
+}
+
+static void
+test_random(void **state)
+{
+	static const char bytes[] = "..\r\r\n\nab\0";
+	uint32_t x = 2463534242u;
+	struct buf out = {0}, want = {0};
+	struct str rest;
+	char in[13]; /* one more than is used: an end to compare with */
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		size_t len = (size_t)round % 12;
+		for (size_t i = 0; i < len; i++) {
+			x ^= x << 13, x ^= x >> 17, x ^= x << 5;
+			in[i] = bytes[x % (sizeof bytes - 1)];
+		}
+		struct str s = {in, len};
+		feed_all_ways(s, round & 16, &out, &rest);
+		normalise(s, round & 16, &want);
+		assert_true(str_eq(buf_view(&out), buf_view(&want)));
+	}
+	buf_free(&out);
+	buf_free(&want);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_takes_nothing_behind_the_end),
+		cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
