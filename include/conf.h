@@ -12,6 +12,8 @@
 enum conf_clock { CONF_CLOCK_STRICT, CONF_CLOCK_FLOOR };
 
 struct conf {
+	/* Text is never NULL; "" where nothing is set. */
+
 	/* relay */
 	struct url smarthost[LIMIT_SMARTHOSTS];
 	size_t smarthost_count; /* tried in order */
@@ -21,12 +23,13 @@ struct conf {
 	char *tls_ca_file, *tls_fingerprint, *tls_pin;
 	enum conf_clock tls_clock;
 	/* names */
-	char *mailname, *helo_name; /* NULL until conf_finish */
+	char *mailname, *helo_name; /* "" until conf_finish where they are not set */
 	/* local */
-	char *aliases, *mailbox, *local_domains, *adminaddr, *postmaster, *default_user;
+	char *aliases, *mailbox, *local_domains, *default_user;
+	char *adminaddr, *postmaster; /* canonical addresses */
 	bool nullclient;
 	/* queue */
-	char *spooldir, *bounce_to, *log_file;
+	char *spooldir, *bounce_to /* canonical */, *log_file;
 	bool defer, fullbounce;
 	uint64_t workers;
 	uint64_t retry_min, retry_max, queue_lifetime, auth_fail_lifetime; /* seconds */
@@ -35,9 +38,15 @@ struct conf {
 	uint64_t spool_size_limit, spool_count_limit, spool_min_free;
 	uint64_t connect_timeout, command_timeout; /* seconds */
 	/* conf.c's own */
-	struct conf_dma { bool securetransfer, starttls, opportunistic, insecure, verify_seen;
-		uint64_t port; } dma;
-	struct conf_origin { const char *source; unsigned line; } *origins; /* one for each key */
+	struct conf_dma {
+		bool securetransfer, starttls, opportunistic;
+		uint64_t port;
+		unsigned hosts; /* bit i: smarthost[i] was named by its host alone */
+	} dma;
+	struct conf_origin {
+		const char *source; /* NULL: the default */
+		unsigned line;
+	} *origins; /* one for each key, then one for each smarthost */
 };
 
 enum conf_severity {
@@ -45,7 +54,8 @@ enum conf_severity {
 	CONF_FATAL,   /* it concerns security (TLS, authentication): EX_CONFIG */
 };
 
-/* source is the file's name or "-O"; line 0: no line. what names the key and the remedy. */
+/* source is the file's name or "-O"; line 0: no line. what names the key and the remedy, and
+ * never a value: that may be a secret in the wrong place. */
 typedef void conf_complain(void *ctx, enum conf_severity severity, const char *source,
 			   unsigned line, const char *what);
 
@@ -53,24 +63,34 @@ void conf_init(struct conf *c); /* every key at its default */
 void conf_free(struct conf *c);
 
 /* A whole file's text: "key value" (or "key = value") per line, '#' begins a comment at the
- * start of a line or behind a blank outside quotes; a value may stand in double quotes. */
+ * start of a line or value or behind a blank, outside quotes; a value may stand in double
+ * quotes, with \" and \\ in them; a boolean alone is yes. Of several lines for a key the last
+ * one counts; smarthosts add up within one source and replace those of another. source stays
+ * borrowed as long as c lives. */
 void conf_parse(struct conf *c, struct str text, const char *source, conf_complain *complain,
 		void *ctx);
 
-/* One "key=value" (or "key value") as -O gives it. */
+/* One "key=value" (or "key value") as -O gives it: a line of a file. */
 void conf_set(struct conf *c, struct str assignment, const char *source,
 	      conf_complain *complain, void *ctx);
 
 /* After the last file and -O: what follows from several keys together (dma's SMARTHOST with
- * PORT, SECURETRANSFER, STARTTLS; a mailname that names a file stays for the applet), and
- * names that are not set: hostname is what the kernel says, or "". */
+ * PORT, SECURETRANSFER, STARTTLS; nullclient without a smarthost), and names that are not set:
+ * hostname is what the kernel says, or "". A mailname that begins with '/' names a file: the
+ * applet reads its first line and gives that to conf_set before; a path that is still here
+ * counts as not set. */
 void conf_finish(struct conf *c, const char *hostname, conf_complain *complain, void *ctx);
 
-/* -bP: "key value  # source:line" for every key of the table. */
+/* "90", "90s", "15m", "4h", "5d" in seconds, as -q15m too. 0, or -1. */
+int conf_parse_duration(struct str s, uint64_t *seconds);
+
+/* -bP: "key value  # source:line - help" for every key of the table; read back, it means
+ * the same (users of smarthosts aside, which are not shown). */
 void conf_print(const struct conf *c, struct buf *out);
 
 /* True for the device's own domains: none, mailname, localhost, local_domains (separated by
- * blanks or commas), address literals of loopback. */
+ * blanks or commas), address literals of loopback. On a nullclient mailname and local_domains
+ * are the smarthost's. */
 bool conf_is_local(const struct conf *c, struct str domain);
 
 #endif

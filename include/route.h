@@ -1,27 +1,43 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Recipient to transport: which recipients are this device's own, and which server takes the
- * others. Pure: whether a local user exists is delivery's to find out.
+ * others. Pure: whether a local user exists is delivery's to find out. The configuration is
+ * one that conf_finish has seen.
  */
 #ifndef ROUTE_H
 #define ROUTE_H
 
 #include "conf.h"
-#include "outcome.h"
 
 enum route_kind { ROUTE_LOCAL, ROUTE_SMARTHOST, ROUTE_MX };
 
+/* Keys that no domain has. */
+enum { ROUTE_LOCAL_KEY, ROUTE_SMARTHOST_KEY, ROUTE_FIRST_KEY };
+
 struct route {
 	enum route_kind kind;
-	struct str user;    /* LOCAL: the address; its local part names the mailbox */
-	struct str domain;  /* MX: where to */
-	uint32_t key;       /* equal for recipients that one connection serves */
+	struct str address; /* whom it goes to: the recipient, or adminaddr instead of a local
+			       one. LOCAL: its local part names the mailbox */
+	struct str domain;  /* MX: where to; else empty */
+	uint32_t key;       /* ROUTE_LOCAL_KEY, ROUTE_SMARTHOST_KEY, or one of the domain: equal for recipients
+			       that one connection serves. Two domains may share one by chance
+			       or by intent: compare kind and domain (route_same) before mail
+			       of one goes where mail of the other goes */
 };
 
+/* address: canonical (addr.h); it and c must outlive the result. */
 struct route route_find(const struct conf *c, struct str address);
 
-/* The mailbox's path: mailbox with %u replaced by the user (quotes removed, lower case).
- * 0, or -1 where the name cannot be part of a path ('/', NUL, "." or ".."). */
+/* True where one connection serves both. */
+bool route_same(const struct route *a, const struct route *b);
+
+/* The address as a server or Delivered-To is told it: the device's own name stands in for a
+ * missing domain, and for localhost towards a server. */
+void route_print_address(const struct conf *c, const struct route *r, struct buf *out);
+
+/* The mailbox's path: mailbox with %u replaced by the user (quotes removed, lower case), %%
+ * by '%'; appended to *path. 0, or -1 with *path as it was where the name cannot be part of a
+ * path ('/', NUL, "", "." or ".."). */
 int route_mailbox(const struct conf *c, struct str address, struct buf *path);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * Names a mail server: smtp://, smtp+starttls://, smtps://, lmtp://, smtp+unix:/path,
  * lmtp+unix:/path, with user@ and :port; or a bare host[:port] (DESIGN 6). IPv6 literals
- * stand in brackets.
+ * stand in brackets. Never holds a password: one that is written into it is refused.
  */
 #ifndef URL_H
 #define URL_H
@@ -28,8 +28,12 @@ struct url {
 /* Without a scheme the port decides: 587 STARTTLS required, 465 implicit TLS, others STARTTLS
  * if offered. smtp:// on any port: STARTTLS if offered; smtp+unix and lmtp+unix: no TLS; lmtp:
  * STARTTLS if offered. Default ports: smtp and bare 25, smtp+starttls 587, smtps 465, lmtp 24.
- * 0, or -1 with *why in words. */
+ * A user stands before the last '@' of the host's part: smtps://joe@mail.example,
+ * smtp+unix:joe@/run/relay. 0, or -1 with *why in words and *url undefined. */
 int url_parse(struct str in, struct url *url, const char **why);
+
+/* What TLS that port means where no scheme says it. */
+enum url_tls url_port_tls(unsigned port);
 
 /* As it would be written: "smtps://mail.example:465". For messages; never the user. */
 void url_print(const struct url *url, struct buf *out);

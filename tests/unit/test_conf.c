@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* What was complained of: one line "S source:line what" for each, S is F or I. */
+static void
+note(void *ctx, enum conf_severity severity, const char *source, unsigned line, const char *what)
+{
+	buf_print(ctx, "%c %s:%u %s\n", severity == CONF_FATAL ? 'F' : 'I', source, line, what);
+}
+
+static void
+expect_complaints(struct buf *got, const char *want)
+{
+	assert_string_equal(buf_cstr(got), want);
+	buf_free(got);
+}
+
+/* c has "name value" with that origin. */
+static void
+expect(const struct conf *c, const char *want)
+{
+	struct buf out = {0};
+
+	buf_putc(&out, '\n');
+	conf_print(c, &out);
+	char line[200] = "\n";
+	strncat(line, want, sizeof line - 2);
+	if (!strstr(buf_cstr(&out), line))
+		fail_msg("no line '%s' in %s", want, out.ptr);
+	buf_free(&out);
+}
+
+static void
+parse(struct conf *c, const char *text, struct buf *complaints)
+{
+	conf_init(c);
+	conf_parse(c, str_of(text), "f", note, complaints);
+}
+
+static void
+test_defaults(void **state)
+{
+	static const char *const lines[] = {
+		"smarthost \"\"  # default - ",
+		"auth_file /etc/mtabox.auth  # default - ",
+		"insecure_auth no  # default - ",
+		"tls_verify yes  # default - ",
+		"tls_ca_file /etc/ssl/certs/ca-certificates.crt  # default - ",
+		"tls_clock strict  # default - ",
+		"mailname \"\"  # default - ",
+		"aliases /etc/aliases  # default - ",
+		"mailbox /var/mail/%u  # default - ",
+		"default_user nobody  # default - ",
+		"nullclient no  # default - ",
+		"spooldir /var/spool/mtabox  # default - ",
+		"defer no  # default - ",
+		"workers 4  # default - ",
+		"retry_min 1m  # default - ",
+		"retry_max 4h  # default - ",
+		"queue_lifetime 5d  # default - ",
+		"auth_fail_lifetime 5d  # default - ",
+		"message_size_limit 50M  # default - ",
+		"recipient_limit 10000  # default - ",
+		"spool_size_limit 0  # default - ",
+		"spool_count_limit 2000  # default - ",
+		"spool_min_free 1M  # default - ",
+		"connect_timeout 30s  # default - ",
+		"command_timeout 5m  # default - ",
+		"port 25  # default - ",
+	};
+	struct conf c;
+
+	(void)state;
+	conf_init(&c);
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+		expect(&c, lines[i]);
+	assert_int_equal(c.queue_lifetime, 432000);
+	assert_int_equal(c.spool_min_free, 1 << 20);
+	assert_true(c.tls_verify);
+	assert_int_equal(c.smarthost_count, 0);
+	conf_free(&c);
+	assert_null(c.origins);
+}
+
+static void
+test_grammar(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{"workers 7", "workers 7  # f:1 "},
+		{"workers=7\n", "workers 7  # f:1 "},
+		{"\n# comment\n  workers \t =  7  \r\n", "workers 7  # f:3 "},
+		{"WORKERS  7 # comment", "workers 7  # f:1 "},
+		{"workers 7\nworkers 8\n", "workers 8  # f:2 "},
+		{"workers 7\nworkers x\n", "workers 7  # f:1 "},
+		{"defer", "defer yes  # f:1 "},
+		{"defer # comment", "defer yes  # f:1 "},
+		{"defer\r\n", "defer yes  # f:1 "},
+		{"fullbounce True", "fullbounce yes  # f:1 "},
+		{"fullbounce on\nfullbounce OFF", "fullbounce no  # f:2 "},
+		{"fullbounce 1\nfullbounce 0", "fullbounce no  # f:2 "},
+		{"log_file /a#b", "log_file /a#b  # f:1 "},
+		{"log_file /a #b", "log_file /a  # f:1 "},
+		{"log_file = \"/a b\"", "log_file \"/a b\"  # f:1 "},
+		{"log_file \"/a #b\" # c", "log_file \"/a #b\"  # f:1 "},
+		{"log_file \"/a\\\"\\\\\\b c\"", "log_file \"/a\\\"\\\\\\\\b c\"  # f:1 "},
+		{"log_file \"/a\"", "log_file /a  # f:1 "},
+		{"aliases \"\"", "aliases \"\"  # f:1 "},
+		{"aliases=", "aliases \"\"  # f:1 "},
+		{"retry_max 90", "retry_max 90s  # f:1 "},
+		{"retry_max 90m", "retry_max 90m  # f:1 "},
+		{"retry_max 7200S", "retry_max 2h  # f:1 "},
+		{"retry_max 1D", "retry_max 1d  # f:1 "},
+		{"spool_size_limit 2048", "spool_size_limit 2k  # f:1 "},
+		{"spool_size_limit 2048K", "spool_size_limit 2M  # f:1 "},
+		{"spool_size_limit 16g", "spool_size_limit 16G  # f:1 "},
+		{"spool_size_limit 1025", "spool_size_limit 1025  # f:1 "},
+		{"tls_clock FLOOR", "tls_clock floor  # f:1 "},
+		{"mailbox /root/%u%%", "mailbox /root/%u%%  # f:1 "},
+		{"mailname /etc/mailname", "mailname /etc/mailname  # f:1 "},
+		{"adminaddr Joe <joe@mail.example>", "adminaddr joe@mail.example  # f:1 "},
+		{"local_domains a.example, b.example", "local_domains \"a.example, b.example\"  # f:1 "},
+		{"smarthost [2001:db8::1]:465", "smarthost smtps://[2001:db8::1]:465  # f:1 "},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf complaints = {0};
+		struct conf c;
+
+		parse(&c, cases[i].text, &complaints);
+		expect(&c, cases[i].want);
+		conf_free(&c);
+		buf_free(&complaints);
+	}
+}
+
+static void
+test_complaints(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{"\nworker 3", "I f:2 worker: unknown key; sendmail -bP lists them all\n"},
+		{"workers 0", "I f:1 workers: must be a number, from 1 to 32\n"},
+		{"workers 33", "I f:1 workers: must be a number, from 1 to 32\n"},
+		{"workers 4k", "I f:1 workers: must be a number, from 1 to 32\n"},
+		{"workers", "I f:1 workers: needs a value; \"\" is an empty one\n"},
+		{"workers \"\"", "I f:1 workers: must be a number, from 1 to 32\n"},
+		{"retry_min 5w",
+		 "I f:1 retry_min: must be a time such as 90s, 15m, 4h or 5d, from 1s to 365d\n"},
+		{"retry_min 366d",
+		 "I f:1 retry_min: must be a time such as 90s, 15m, 4h or 5d, from 1s to 365d\n"},
+		{"retry_min 106751991167301d",
+		 "I f:1 retry_min: must be a time such as 90s, 15m, 4h or 5d, from 1s to 365d\n"},
+		{"connect_timeout 2h",
+		 "I f:1 connect_timeout: must be a time such as 90s, 15m, 4h or 5d, from 1s to 1h\n"},
+		{"spool_size_limit 99999999999G",
+		 "I f:1 spool_size_limit: must be a size such as 500k or 10M\n"},
+		{"spool_size_limit G", "I f:1 spool_size_limit: must be a size such as 500k or 10M\n"},
+		{"defer maybe", "I f:1 defer: must be yes or no\n"},
+		{"log_file x", "I f:1 log_file: must be a path that begins with '/'\n"},
+		{"spooldir \"\"", "I f:1 spooldir: must not be empty\n"},
+		{"log_file \"/a", "I f:1 log_file: the closing quote is missing\n"},
+		{"log_file \"/a\" b", "I f:1 log_file: nothing may follow the closing quote\n"},
+		{"log_file /a\001b", "I f:1 log_file: must not contain control characters\n"},
+		{"helo_name /etc/mailname",
+		 "I f:1 helo_name: must be a name such as router.example\n"},
+		{"mailname a b", "I f:1 mailname: must be a name such as router.example\n"},
+		{"masquerade joe@",
+		 "I f:1 masquerade: rewriting From is not in this build: let the program that "
+		 "sends set it\n"},
+		{"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH x",
+		 "I f:1 abcdefghijklmnopqrstuvwxyz0123456789ABCD: unknown key; sendmail -bP "
+		 "lists them all\n"},
+		/* What concerns security. */
+		{"tls_verfy yes", "F f:1 tls_verfy: unknown key; sendmail -bP lists them all\n"},
+		{"Password_Command secret",
+		 "F f:1 Password_Command: unknown key; sendmail -bP lists them all\n"},
+		{"AUTHPATH auth.conf", "F f:1 AUTHPATH: must be a path that begins with '/'\n"},
+		{"tls_verify maybe", "F f:1 tls_verify: must be yes or no\n"},
+		{"STARTTLS#x", "F f:1 STARTTLS#x: unknown key; sendmail -bP lists them all\n"},
+		{"INSECURE what", "F f:1 INSECURE: must be yes or no\n"},
+		{"tls_clock never", "F f:1 tls_clock: must be strict or floor\n"},
+		{"FINGERPRINT 00ff", "F f:1 FINGERPRINT: must be a SHA-256: 64 hex digits\n"},
+		{"smarthost", "F f:1 smarthost: needs a value; \"\" is an empty one\n"},
+		{"smarthost joe:secret@mail.example",
+		 "F f:1 smarthost: a password does not belong here: it goes into auth_file\n"},
+		{"CERTFILE /etc/dma/cert.pem",
+		 "F f:1 CERTFILE: client certificates are not in this build: remove the line, and "
+		 "log in by auth_file\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf complaints = {0}, before = {0}, after = {0};
+		struct conf c;
+
+		conf_init(&c);
+		conf_print(&c, &before);
+		conf_parse(&c, str_of(cases[i].text), "f", note, &complaints);
+		expect_complaints(&complaints, cases[i].want);
+
+		/* The line has no effect. */
+		conf_print(&c, &after);
+		assert_string_equal(buf_cstr(&after), buf_cstr(&before));
+		buf_free(&before);
+		buf_free(&after);
+		conf_free(&c);
+	}
+}
+
+static void
+test_mailbox(void **state)
+{
+	static const char *const bad[] = {
+		"/var/mail/%u/", "/", "mail/%u", "|cat", "/var/mail/%", "/var/mail/%d", "\"\"",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		struct buf complaints = {0}, line = {0};
+		struct conf c;
+
+		buf_print(&line, "mailbox %s", bad[i]);
+		parse(&c, buf_cstr(&line), &complaints);
+		assert_true(str_starts(buf_view(&complaints), STR("I f:1 mailbox: must ")));
+		assert_string_equal(c.mailbox, "/var/mail/%u");
+		buf_free(&complaints);
+		buf_free(&line);
+		conf_free(&c);
+	}
+}
+
+static void
+test_bad_bytes(void **state)
+{
+	struct buf complaints = {0};
+	struct conf c;
+
+	(void)state;
+	conf_init(&c);
+	conf_parse(&c, STR("log_file /a\0b\nmailname \"a\0\"\n\0\n= 3\n\"\nworkers 9"), "f", note,
+		   &complaints);
+	assert_int_equal(c.workers, 9);
+	assert_string_equal(c.log_file, "");
+	assert_string_equal(c.mailname, "");
+	assert_non_null(strstr(buf_cstr(&complaints), "I f:4 : unknown key"));
+	buf_free(&complaints);
+	conf_free(&c);
+}
+
+static void
+test_dma_smarthost(void **state)
+{
+	static const struct {
+		const char *text, *want, *complaint;
+	} cases[] = {
+		{"SMARTHOST m.example", "smtp://m.example:25", ""},
+		{"SMARTHOST m.example\nPORT 2525", "smtp://m.example:2525", ""},
+		{"SMARTHOST m.example\nPORT 587", "smtp+starttls://m.example:587", ""},
+		{"PORT 465\nSMARTHOST m.example\nSECURETRANSFER", "smtps://m.example:465", ""},
+		{"SMARTHOST m.example\nPORT 2465\nSECURETRANSFER", "smtps://m.example:2465", ""},
+		{"SMARTHOST m.example\nPORT 587\nSECURETRANSFER\nSTARTTLS",
+		 "smtp+starttls://m.example:587", ""},
+		{"SMARTHOST m.example\nSECURETRANSFER\nSTARTTLS", "smtp+starttls://m.example:25", ""},
+		{"SMARTHOST m.example\nSTARTTLS", "smtp+starttls://m.example:25", ""},
+		{"SMARTHOST m.example\nPORT 587\nSECURETRANSFER\nSTARTTLS\nOPPORTUNISTIC_TLS",
+		 "smtp://m.example:587", ""},
+		{"SMARTHOST m.example\nSECURETRANSFER\nOPPORTUNISTIC_TLS", "smtps://m.example:25", ""},
+		{"SMARTHOST [::1]\nSECURETRANSFER\nPORT 465", "smtps://[::1]:465", ""},
+		/* A port or scheme speaks for itself. */
+		{"smarthost m.example:465\nPORT 25\nSTARTTLS", "smtps://m.example:465", ""},
+		{"smarthost smtp+unix:/run/m\nSECURETRANSFER", "smtp+unix:/run/m", ""},
+		{"smarthost smtp://m.example\nOPPORTUNISTIC_TLS\nSTARTTLS", "smtp://m.example:25", ""},
+		{"\nsmarthost m.example:25\nSECURETRANSFER", "smtp://m.example:25",
+		 "F f:2 smarthost: does not require TLS, but SECURETRANSFER or STARTTLS is set: "
+		 "write smtps://HOST or smtp+starttls://HOST\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf complaints = {0}, out = {0};
+		struct conf c;
+
+		parse(&c, cases[i].text, &complaints);
+		conf_finish(&c, "router", note, &complaints);
+		assert_int_equal(c.smarthost_count, 1);
+		url_print(&c.smarthost[0], &out);
+		assert_string_equal(buf_cstr(&out), cases[i].want);
+		expect_complaints(&complaints, cases[i].complaint);
+		assert_true(c.tls_verify);
+		buf_free(&out);
+		conf_free(&c);
+	}
+}
+
+static void
+test_dma_file(void **state)
+{
+	static const char text[] =
+		"# $DragonFly: src/etc/dma/dma.conf\r\n"
+		"SMARTHOST  mail.example\r\n"
+		"PORT 587\r\n"
+		"#ALIASES /etc/aliases\r\n"
+		"SPOOLDIR /var/spool/dma\r\n"
+		"AUTHPATH /etc/dma/auth.conf\r\n"
+		"SECURETRANSFER\r\n"
+		"STARTTLS\r\n"
+		"VERIFYCERT\r\n"
+		"FINGERPRINT 00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\r\n"
+		"INSECURE\r\n"
+		"DEFER\r\n"
+		"FULLBOUNCE\r\n"
+		"MAILNAME router.example\r\n"
+		"NULLCLIENT";
+	struct buf complaints = {0};
+	struct conf c;
+
+	(void)state;
+	parse(&c, text, &complaints);
+	conf_finish(&c, "router", note, &complaints);
+	expect_complaints(&complaints, "");
+	expect(&c, "smarthost smtp+starttls://mail.example:587  # f:2 ");
+	expect(&c, "spooldir /var/spool/dma  # f:5 ");
+	expect(&c, "auth_file /etc/dma/auth.conf  # f:6 ");
+	expect(&c, "tls_verify yes  # f:9 ");
+	expect(&c, "tls_fingerprint 0011223344");
+	expect(&c, "insecure_auth yes  # f:11 ");
+	expect(&c, "defer yes  # f:12 ");
+	expect(&c, "fullbounce yes  # f:13 ");
+	expect(&c, "mailname router.example  # f:14 ");
+	expect(&c, "nullclient yes  # f:15 ");
+	conf_free(&c);
+}
+
+static void
+test_smarthosts(void **state)
+{
+	struct buf complaints = {0};
+	struct conf c;
+
+	(void)state;
+	parse(&c, "smarthost a.example\nsmarthost smtps://joe@b.example\n", &complaints);
+	assert_int_equal(c.smarthost_count, 2);
+	assert_string_equal(c.smarthost[1].user, "joe");
+	expect(&c, "smarthost smtp://a.example:25  # f:1 ");
+	expect(&c, "smarthost smtps://b.example:465  # f:2 ");
+
+	/* One that cannot be read replaces nothing. */
+	conf_set(&c, STR("smarthost=c d"), "-O", note, &complaints);
+	assert_int_equal(c.smarthost_count, 2);
+	expect_complaints(&complaints, "F -O:0 smarthost: a server is named without blanks\n");
+
+	conf_set(&c, STR("smarthost=c.example:587"), "-O", note, &complaints);
+	conf_set(&c, STR("smarthost d.example"), "-O", note, &complaints);
+	assert_int_equal(c.smarthost_count, 2);
+	expect(&c, "smarthost smtp+starttls://c.example:587  # -O - ");
+	conf_set(&c, STR("securetransfer"), "-O", note, &complaints);
+	conf_finish(&c, "", note, &complaints);
+	expect(&c, "smarthost smtp+starttls://c.example:587  # -O - ");
+	expect(&c, "smarthost smtps://d.example:25  # -O - ");
+
+	conf_set(&c, STR("smarthost="), "-O", note, &complaints);
+	assert_int_equal(c.smarthost_count, 0);
+	expect(&c, "smarthost \"\"  # -O - ");
+	for (int i = 0; i < LIMIT_SMARTHOSTS; i++)
+		conf_set(&c, STR("smarthost=a.example"), "-O", note, &complaints);
+	expect_complaints(&complaints, "");
+	conf_set(&c, STR("smarthost=a.example"), "-O", note, &complaints);
+	assert_int_equal(c.smarthost_count, LIMIT_SMARTHOSTS);
+	expect_complaints(&complaints, "F -O:0 smarthost: no more than 8 can be named\n");
+	conf_free(&c);
+}
+
+static void
+test_names(void **state)
+{
+	static const struct {
+		const char *text, *hostname, *mailname, *helo;
+	} cases[] = {
+		{"", "router", "router", "router"},
+		{"", "", "localhost", "localhost"},
+		{"", "(none)", "localhost", "localhost"},
+		{"mailname r.example", "router", "r.example", "r.example"},
+		{"mailname /etc/mailname", "router", "router", "router"},
+		{"helo_name [192.0.2.1]", "router", "router", "[192.0.2.1]"},
+		{"mailname r.example\nhelo_name h.example", "", "r.example", "h.example"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf complaints = {0};
+		struct conf c;
+
+		parse(&c, cases[i].text, &complaints);
+		conf_finish(&c, cases[i].hostname, note, &complaints);
+		assert_string_equal(c.mailname, cases[i].mailname);
+		assert_string_equal(c.helo_name, cases[i].helo);
+		expect_complaints(&complaints, "");
+		conf_free(&c);
+	}
+}
+
+static void
+test_nullclient(void **state)
+{
+	struct buf complaints = {0};
+	struct conf c;
+
+	(void)state;
+	parse(&c, "# x\nnullclient", &complaints);
+	conf_finish(&c, "router", note, &complaints);
+	expect_complaints(&complaints, "F f:2 nullclient: needs a smarthost that takes the mail: "
+			  "add a smarthost line\n");
+	conf_free(&c);
+}
+
+static void
+test_local(void **state)
+{
+	static const struct {
+		const char *domain;
+		bool local, on_nullclient;
+	} cases[] = {
+		{"", true, true},
+		{"LocalHost", true, true},
+		{"localhost.localdomain", true, true},
+		{"[127.0.0.1]", true, true},
+		{"[IPv6:::1]", true, true},
+		{"Router.Example", true, false},
+		{"lan", true, false},
+		{"HOME.example", true, false},
+		{"a.example", true, false},
+		{"example", false, false},
+		{"home", false, false},
+		{"home.example,", false, false},
+		{"[192.0.2.127]", false, false},
+		{"helo.example", false, false},
+		{"xlocalhost", false, false},
+	};
+	struct buf complaints = {0};
+	struct conf c;
+
+	(void)state;
+	parse(&c, "mailname router.example\nlocal_domains lan,home.example , a.example\n"
+	      "helo_name helo.example\n", &complaints);
+	conf_finish(&c, "router", note, &complaints);
+	expect_complaints(&complaints, "");
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct str domain = str_of(cases[i].domain);
+
+		c.nullclient = false;
+		assert_int_equal(conf_is_local(&c, domain), cases[i].local);
+		c.nullclient = true;
+		assert_int_equal(conf_is_local(&c, domain), cases[i].on_nullclient);
+	}
+	conf_free(&c);
+}
+
+/* What is printed, read back and printed again, is the same: origins aside. */
+static void
+test_print_reads_back(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"SMARTHOST m.example\nSECURETRANSFER\nSTARTTLS\nOPPORTUNISTIC_TLS\nPORT 99\n",
+		"smarthost smtps://a.example\nsmarthost [::1]:26\nlog_file \"/a \\\\ \\\" # b\"\n"
+		"auth_mechanisms \"#\"\nlocal_domains \"=\"\ntls_clock floor\nretry_max 61\n"
+		"spool_size_limit 9223372036854775807\nadminaddr \"\\\"a b\\\"@x.example\"\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		struct buf complaints = {0}, first = {0}, second = {0}, third = {0};
+		struct conf c;
+
+		parse(&c, texts[i], &complaints);
+		conf_finish(&c, "router", note, &complaints);
+		conf_print(&c, &first);
+		conf_free(&c);
+		parse(&c, buf_cstr(&first), &complaints);
+		conf_finish(&c, "other", note, &complaints);
+		conf_print(&c, &second);
+		conf_free(&c);
+		parse(&c, buf_cstr(&second), &complaints);
+		conf_finish(&c, "other", note, &complaints);
+		conf_print(&c, &third);
+		conf_free(&c);
+		expect_complaints(&complaints, "");
+		assert_string_equal(buf_cstr(&second), buf_cstr(&third));
+		for (struct str a = buf_view(&first), b = buf_view(&second); a.len > 0;) {
+			struct str x = str_cut(&a, '\n'), y = str_cut(&b, '\n');
+			while (!str_starts(x, STR("  # ")) && x.len > 0) {
+				assert_int_equal(x.ptr[0], y.ptr[0]);
+				x = str_from(x, 1);
+				y = str_from(y, 1);
+			}
+			assert_true(str_starts(y, STR("  # f:")));
+		}
+		buf_free(&first);
+		buf_free(&second);
+		buf_free(&third);
+	}
+}
+
+static void
+test_duration(void **state)
+{
+	uint64_t s = 0;
+
+	(void)state;
+	assert_int_equal(conf_parse_duration(STR("15m"), &s), 0);
+	assert_int_equal(s, 900);
+	assert_int_equal(conf_parse_duration(STR("0"), &s), 0);
+	assert_int_equal(s, 0);
+	assert_int_equal(conf_parse_duration(STR(""), &s), -1);
+	assert_int_equal(conf_parse_duration(STR("m"), &s), -1);
+	assert_int_equal(conf_parse_duration(STR("1h30m"), &s), -1);
+	assert_int_equal(conf_parse_duration(STR("-1s"), &s), -1);
+	assert_int_equal(conf_parse_duration(STR("1\0"), &s), -1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_grammar),
+		cmocka_unit_test(test_complaints),
+		cmocka_unit_test(test_mailbox),
+		cmocka_unit_test(test_bad_bytes),
+		cmocka_unit_test(test_dma_smarthost),
+		cmocka_unit_test(test_dma_file),
+		cmocka_unit_test(test_smarthosts),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_nullclient),
+		cmocka_unit_test(test_local),
+		cmocka_unit_test(test_print_reads_back),
+		cmocka_unit_test(test_duration),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
