@@ -22,7 +22,8 @@ struct dsn {
 
 /* Everything before the original (header, the part for people, message/delivery-status, the
  * third part's own header: message/rfc822 or text/rfc822-headers), and everything behind it.
- * The caller puts the original between them: it may be large. LF line ends. */
+ * The caller puts the original between them: it may be large. LF line ends. The head may
+ * hold UTF-8 (a server's words, an address) where d->eightbit is false. */
 void dsn_render_head(const struct dsn *d, struct buf *out);
 void dsn_render_tail(const struct dsn *d, struct buf *out);
 

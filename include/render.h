@@ -16,6 +16,9 @@
 void render_fields(const struct envelope *e, const struct journal *j, struct str id,
 		   struct buf *out);
 
+/* The address with "@host" where it has no domain; the null sender is MAILER-DAEMON@host. */
+void render_address(struct str address, struct str host, struct buf *out);
+
 /* A new Message-ID without <>: 64 bits of random in it. */
 void render_message_id(struct str id, uint64_t random, struct str host, struct buf *out);
 

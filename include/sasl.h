@@ -20,9 +20,8 @@ struct sasl {
 	unsigned step;
 	bool done;                 /* the server has shown that it knows us, where it can */
 	struct {
-		unsigned char server_key[32], auth_message_hash[32];
-		unsigned char server_signature[32];
-		char first_bare[512];  /* client-first-message-bare */
+		unsigned char server_signature[32]; /* that the server must show */
+		char first_bare[512];               /* client-first-message-bare */
 		size_t first_bare_len;
 	} scram;
 };

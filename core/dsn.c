@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: ISC */
+#include "dsn.h"
+#include "date.h"
+#include "render.h"
+
+#include <string.h>
+
+enum { MESSAGE_ID = 250 }; /* longest Message-ID that is quoted in References */
+
+static const struct journal_rcpt *
+bounce_of(const struct dsn *d)
+{
+	return &d->journal->rcpts[d->bounce];
+}
+
+/* Nothing in the original can hold this by accident: the id is younger than the original. */
+static void
+print_boundary(const struct dsn *d, struct buf *out)
+{
+	buf_print(out, "=_%.*s.%u", STR_ARG(d->id), bounce_of(d)->bounce);
+}
+
+static bool
+is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] & 0x80)
+			return false;
+	return true;
+}
+
+static void
+print_date(const char *field, int64_t wall, struct buf *out)
+{
+	buf_print(out, "%s: ", field);
+	date_print(wall, out);
+	buf_putc(out, '\n');
+}
+
+/* The first field of that name, "name:" included, in a header; its first line after the
+ * colon, or where that is blank the next one (RFC 5322 allows to fold there). */
+static struct str
+field_line(struct str header, struct str name)
+{
+	while (header.len > 0 && header.ptr[0] != '\n') {
+		struct str line = str_cut(&header, '\n');
+		if (!str_istarts(line, name))
+			continue;
+		line = str_trim(str_from(line, name.len));
+		if (line.len == 0 && header.len > 0 && str_is_blank(header.ptr[0]))
+			line = str_trim(str_cut(&header, '\n'));
+		return line;
+	}
+	return (struct str){0};
+}
+
+/* The original's Message-ID with its <>, or empty: it is a stranger's text that becomes part
+ * of our header, so it must be one short word. */
+static struct str
+original_id(struct str header)
+{
+	struct str id = field_line(header, STR("Message-ID:"));
+
+	if (id.len < 3 || id.len > MESSAGE_ID || id.ptr[0] != '<' ||
+	    str_find(id, '>') != id.len - 1)
+		return (struct str){0};
+	for (size_t i = 0; i < id.len; i++)
+		if (id.ptr[i] <= ' ' || id.ptr[i] > '~')
+			return (struct str){0};
+	return id;
+}
+
+/* A recipient's last verdict; cleaned once more, since it comes from a file. */
+static struct outcome
+last_words(const struct journal_rcpt *r)
+{
+	struct outcome o = journal_outcome(r);
+	unsigned short code = o.code;
+
+	o = outcome_make(PERMFAIL, o.subject, o.detail, "%s", o.text);
+	o.code = code;
+	return o;
+}
+
+static void
+print_reason(const struct journal_rcpt *r, const struct outcome *o, struct buf *out)
+{
+	buf_print(out, "<%.*s>\n    ", STR_ARG(r->address));
+	if (o->code)
+		buf_print(out, "The mail server said: %u ", o->code);
+	buf_print(out, "%s\n\n", o->text);
+}
+
+/* RFC 3464 2.3. */
+static void
+print_rcpt_fields(const struct journal_rcpt *r, const struct outcome *o, struct buf *out)
+{
+	buf_print(out, "\nFinal-Recipient: %s; %.*s\nAction: failed\nStatus: ",
+		  is_ascii(r->address) ? "rfc822" : "utf-8", STR_ARG(r->address));
+	outcome_print_status(o, out);
+	if (o->code)
+		buf_print(out, "\nDiagnostic-Code: smtp; %u %s\n", o->code, o->text);
+	else
+		buf_print(out, "\nDiagnostic-Code: x-mtabox; %s\n", o->text);
+	if (r->last_at.believable)
+		print_date("Last-Attempt-Date", r->last_at.wall, out);
+}
+
+/* The part for people and the one for programs (RFC 3464 2.2) side by side. */
+static void
+print_parts(const struct dsn *d, struct buf *words, struct buf *fields)
+{
+	const struct journal *j = d->journal;
+	size_t number = bounce_of(d)->bounce - 1;
+	bool expired = false;
+	struct buf set = {0};
+	unsigned char *mark = (unsigned char *)buf_room(&set, j->count);
+
+	buf_print(words, "This is the mail system at %.*s.\n\n"
+			 "Your message could not be delivered to the recipients below.\n"
+			 "%s is attached.\n\n",
+		  STR_ARG(d->host), d->full ? "It" : "Its header");
+	buf_print(fields, "Reporting-MTA: dns; %.*s\nX-mtabox-Queue-ID: %.*s\n",
+		  STR_ARG(d->host), STR_ARG(d->id));
+	if (d->envelope->arrived.believable)
+		print_date("Arrival-Date", d->envelope->arrived.wall, fields);
+	if (journal_parse_set(j->covers[number], j, mark))
+		memset(mark, 0, j->count);
+	for (size_t i = 0; i < j->envelope_count; i++) {
+		const struct journal_rcpt *r = &j->rcpts[i];
+		if (!mark[i] || r->fate != JOURNAL_FAILED)
+			continue;
+		struct outcome o = last_words(r);
+		print_reason(r, &o, words);
+		print_rcpt_fields(r, &o, fields);
+		/* RFC 3463 X.4.7: delivery time expired. */
+		expired = expired || (o.subject == 4 && o.detail == 7);
+	}
+	/* The age at that time, not now: each attempt sends the same bytes. */
+	if (expired && j->bounce_ages[number] > 0) {
+		buf_puts(words, "Delivery was tried for ");
+		date_print_interval(j->bounce_ages[number], words);
+		buf_puts(words, " and has been given up.\n");
+	}
+	buf_free(&set);
+}
+
+static void
+print_header(const struct dsn *d, bool eightbit, struct buf *out)
+{
+	struct str original = original_id(d->header);
+
+	buf_print(out, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\nTo: ",
+		  STR_ARG(d->host));
+	render_address(bounce_of(d)->address, d->host, out);
+	buf_puts(out, "\nSubject: Undelivered Mail Returned to Sender\n");
+	print_date("Date", d->date, out);
+	buf_print(out, "Message-ID: <%.*s.bounce%u@%.*s>\n", STR_ARG(d->id),
+		  bounce_of(d)->bounce, STR_ARG(d->host));
+	if (original.len > 0)
+		buf_print(out, "In-Reply-To: %.*s\nReferences: %.*s\n", STR_ARG(original),
+			  STR_ARG(original));
+	buf_puts(out, "Auto-Submitted: auto-replied\nMIME-Version: 1.0\n"
+		      "Content-Type: multipart/report; report-type=delivery-status;\n"
+		      "\tboundary=\"");
+	print_boundary(d, out);
+	buf_print(out, "\"\n%s\nThis is a report in MIME format.\n",
+		  eightbit ? "Content-Transfer-Encoding: 8bit\n" : "");
+}
+
+/* The beginning of a part. */
+static void
+print_part(const struct dsn *d, const char *what, const char *type, bool eightbit,
+	   struct buf *out)
+{
+	buf_puts(out, "\n--");
+	print_boundary(d, out);
+	buf_print(out, "\nContent-Description: %s\nContent-Type: %s\n%s\n", what, type,
+		  eightbit ? "Content-Transfer-Encoding: 8bit\n" : "");
+}
+
+void
+dsn_render_head(const struct dsn *d, struct buf *out)
+{
+	struct buf words = {0}, fields = {0};
+
+	print_parts(d, &words, &fields);
+	bool words_ascii = is_ascii(buf_view(&words));
+	bool fields_ascii = is_ascii(buf_view(&fields));
+	print_header(d, d->eightbit || !words_ascii || !fields_ascii, out);
+	print_part(d, "Notification", words_ascii ? "text/plain; charset=us-ascii" :
+						    "text/plain; charset=utf-8",
+		   !words_ascii, out);
+	buf_str(out, buf_view(&words));
+	/* RFC 6533 has its own type for fields that are not ASCII. */
+	print_part(d, "Delivery report", fields_ascii ? "message/delivery-status" :
+							"message/global-delivery-status",
+		   !fields_ascii, out);
+	buf_str(out, buf_view(&fields));
+	print_part(d, d->full ? "Undelivered message" : "Undelivered message header",
+		   d->full ? "message/rfc822" : "text/rfc822-headers", d->eightbit, out);
+	/* What has no header begins with its empty line here as well. */
+	if (d->full && !d->envelope->header.present)
+		buf_putc(out, '\n');
+	buf_free(&words);
+	buf_free(&fields);
+}
+
+void
+dsn_render_tail(const struct dsn *d, struct buf *out)
+{
+	buf_puts(out, "\n--");
+	print_boundary(d, out);
+	buf_puts(out, "--\n");
+}

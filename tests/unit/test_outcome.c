@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+#include "outcome.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sysexits.h>
+#include <cmocka.h>
+
+static void
+expect_status(const struct outcome *o, const char *want)
+{
+	struct buf b = {0};
+
+	outcome_print_status(o, &b);
+	assert_string_equal(buf_cstr(&b), want);
+	buf_free(&b);
+}
+
+static void
+test_zero_value_delays(void **state)
+{
+	struct outcome o = {0};
+
+	(void)state;
+	assert_int_equal(o.verdict, TEMPFAIL);
+	expect_status(&o, "4.0.0");
+	assert_int_equal(outcome_sysexit(&o), EX_TEMPFAIL);
+	assert_string_equal(outcome_word(&o), "deferred");
+}
+
+static void
+test_text_is_one_safe_line(void **state)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{"a\r\nb\tc\033[1m\177", "a??b?c?[1m?"},
+		{"gr\303\274n \342\202\254 \360\237\230\200", "gr\303\274n \342\202\254 \360\237\230\200"},
+		{"csi \302\233m", "csi ??m"},           /* a C1 control */
+		{"latin \374 end", "latin ? end"},      /* no UTF-8 */
+		{"cut \342\202", "cut ??"},             /* ends within a character */
+		{"long \300\257", "long ??"},           /* overlong '/' */
+		{"half \355\240\200", "half ???"},      /* a surrogate */
+		{"over \364\220\200\200", "over ????"}, /* above U+10FFFF */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct outcome o = outcome_make(PERMFAIL, 1, 1, "%s", cases[i].in);
+		assert_string_equal(o.text, cases[i].out);
+	}
+}
+
+static void
+test_text_is_bounded(void **state)
+{
+	char fits[LIMIT_OUTCOME_TEXT], wide[2 * LIMIT_OUTCOME_TEXT + 2];
+	struct outcome o;
+
+	(void)state;
+	memset(fits, 'x', sizeof fits - 1);
+	fits[sizeof fits - 1] = '\0';
+	o = outcome_make(TEMPFAIL, 0, 0, "%s", fits);
+	assert_string_equal(o.text, fits);
+	o = outcome_make(TEMPFAIL, 0, 0, "%sy", fits);
+	assert_int_equal(strlen(o.text), sizeof o.text - 1);
+	assert_string_equal(o.text + strlen(o.text) - 4, "x...");
+
+	/* Two bytes a character, at each alignment: the cut stands between two. */
+	for (size_t shift = 0; shift < 2; shift++) {
+		memset(wide, 'x', sizeof wide);
+		for (size_t i = shift; i + 2 < sizeof wide; i += 2)
+			memcpy(wide + i, "\303\274", 2);
+		wide[sizeof wide - 2] = '\0';
+		o = outcome_make(TEMPFAIL, 0, 0, "%s", wide);
+		assert_true(strlen(o.text) < sizeof o.text);
+		assert_string_equal(o.text + strlen(o.text) - 5, "\303\274...");
+		assert_null(strchr(o.text, '?'));
+	}
+}
+
+static void
+test_errno_never_bounces(void **state)
+{
+	static const struct {
+		int err;
+		const char *status;
+	} cases[] = {
+		{ENOSPC, "4.3.1"}, {EDQUOT, "4.2.2"}, {EIO, "4.3.0"}, {EACCES, "4.2.0"},
+		{ECONNREFUSED, "4.4.1"}, {ECONNRESET, "4.4.2"}, {ENOMEM, "4.3.0"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct outcome o = outcome_from_errno(cases[i].err, "opening /var/mail/joe");
+		expect_status(&o, cases[i].status);
+		assert_int_equal(o.code, 0);
+	}
+	for (int err = 0; err < 200; err++)
+		assert_int_equal(outcome_from_errno(err, "x").verdict, TEMPFAIL);
+	assert_string_equal(outcome_from_errno(EACCES, "opening x").text,
+			    "opening x: Permission denied");
+}
+
+static void
+test_reply(void **state)
+{
+	static const struct {
+		unsigned code;
+		const char *text, *status, *words;
+		enum verdict verdict;
+	} cases[] = {
+		{250, "2.1.5 Ok", "2.1.5", "Ok", DELIVERED},
+		{250, "ok queued", "2.0.0", "ok queued", DELIVERED},
+		{550, "5.7.1  Relaying denied ", "5.7.1", "Relaying denied", PERMFAIL},
+		{550, "No such user", "5.1.1", "No such user", PERMFAIL},
+		{552, "too big", "5.3.4", "too big", PERMFAIL},
+		{553, "odd", "5.1.3", "odd", PERMFAIL},
+		{554, "no", "5.0.0", "no", PERMFAIL},
+		{599, "", "5.0.0", "", PERMFAIL},
+		{421, "bye", "4.3.2", "bye", TEMPFAIL},
+		{450, "busy", "4.2.0", "busy", TEMPFAIL},
+		{451, "4.7.1 Greylisted", "4.7.1", "Greylisted", TEMPFAIL},
+		{451, "local", "4.3.0", "local", TEMPFAIL},
+		{452, "full", "4.3.1", "full", TEMPFAIL},
+		{455, "?", "4.0.0", "?", TEMPFAIL},
+		{354, "go on", "4.0.0", "go on", TEMPFAIL},
+		/* Disagreeing, malformed or misplaced: words like any other. */
+		{450, "5.1.1 liar", "4.2.0", "5.1.1 liar", TEMPFAIL},
+		{550, "2.0.0 liar", "5.1.1", "2.0.0 liar", PERMFAIL},
+		{354, "4.1.1 liar", "4.0.0", "4.1.1 liar", TEMPFAIL},
+		{550, "5.1.1000 x", "5.1.1", "5.1.1000 x", PERMFAIL},
+		{554, "5.1 x", "5.0.0", "5.1 x", PERMFAIL},
+		{554, "5.1.1.1 x", "5.0.0", "5.1.1.1 x", PERMFAIL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct outcome o = outcome_from_reply(cases[i].code, str_of(cases[i].text));
+		expect_status(&o, cases[i].status);
+		assert_string_equal(o.text, cases[i].words);
+		assert_int_equal(o.verdict, cases[i].verdict);
+		assert_int_equal(o.code, cases[i].code);
+	}
+}
+
+static void
+test_exit(void **state)
+{
+	static const struct {
+		int status;
+		const char *enhanced;
+		int back;
+	} cases[] = {
+		{0, "2.0.0", 0},
+		{EX_USAGE, "5.3.5", EX_UNAVAILABLE},
+		{EX_DATAERR, "5.6.0", EX_UNAVAILABLE},
+		{EX_NOUSER, "5.1.1", EX_NOUSER},
+		{EX_NOHOST, "5.1.2", EX_UNAVAILABLE},
+		{EX_UNAVAILABLE, "5.3.0", EX_UNAVAILABLE},
+		{EX_SOFTWARE, "5.3.0", EX_UNAVAILABLE},
+		{EX_CANTCREAT, "5.2.0", EX_UNAVAILABLE},
+		{EX_NOPERM, "5.7.1", EX_NOPERM},
+		{EX_TEMPFAIL, "4.3.0", EX_TEMPFAIL},
+		{1, "4.3.0", EX_TEMPFAIL},
+		{127, "4.3.0", EX_TEMPFAIL},
+		{EX_OSERR, "4.3.0", EX_TEMPFAIL},
+		{EX_CONFIG, "4.3.0", EX_TEMPFAIL},
+	};
+	struct outcome o;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		o = outcome_from_exit(cases[i].status << 8, "|filter");
+		expect_status(&o, cases[i].enhanced);
+		assert_int_equal(outcome_sysexit(&o), cases[i].back);
+	}
+	o = outcome_from_exit(9, "|filter");
+	expect_status(&o, "4.3.0");
+	assert_string_equal(o.text, "|filter: killed by signal 9");
+	assert_string_equal(outcome_from_exit(3 << 8, "|filter").text, "|filter: exit status 3");
+}
+
+static void
+test_parse_status(void **state)
+{
+	static const char *const bad[] = {
+		"", "4", "4.7", "4.7.", "4..1", "3.0.0", "44.1.1", "4.1000.1", "4.0.0001",
+		"4.7.1 ", "4.7.1.1", ".7.1", "4.-7.1",
+	};
+	struct outcome o = {0};
+
+	(void)state;
+	assert_int_equal(outcome_parse_status(STR("5.999.0"), &o), 0);
+	expect_status(&o, "5.999.0");
+	assert_string_equal(outcome_word(&o), "bounced");
+	assert_int_equal(outcome_parse_status(STR("2.1.5"), &o), 0);
+	assert_string_equal(outcome_word(&o), "sent");
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		assert_int_equal(outcome_parse_status(str_of(bad[i]), &o), -1);
+	expect_status(&o, "2.1.5");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_zero_value_delays),
+		cmocka_unit_test(test_text_is_one_safe_line),
+		cmocka_unit_test(test_text_is_bounded),
+		cmocka_unit_test(test_errno_never_bounces),
+		cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_parse_status),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
