@@ -26,7 +26,7 @@
 #include "stamp.h"
 #include "text.h"
 
-enum { ENVELOPE_FIXED = 90 }; /* bytes of the two lines of fixed width; see envelope.c */
+enum { ENVELOPE_FIXED = 90 }; /* bytes of the two lines of fixed width */
 
 struct envelope {
 	uint64_t offset, length; /* of the message in the file */
@@ -42,7 +42,9 @@ struct envelope {
 };
 
 /* The whole text form with its empty line; the offset printed is the length of that text,
- * whatever e->offset says; length and text facts are e's, to be overwritten in place later. */
+ * whatever e->offset says; length and text facts are e's, to be overwritten in place later.
+ * Control characters in login and name become blanks. A text over LIMIT_ENVELOPE is not one
+ * that envelope_parse takes: the caller looks. */
 void envelope_print(const struct envelope *e, struct buf *out);
 
 /* The first two lines again, ENVELOPE_FIXED bytes for offset 0 of the file. */
@@ -56,5 +58,8 @@ int envelope_parse_fixed(struct str head, uint64_t *offset, uint64_t *length);
  * envelope_free. 0, or -1 with *why in words. */
 int envelope_parse(struct str text, struct envelope *e, const char **why);
 void envelope_free(struct envelope *e);
+
+/* True for an address just as addr_parse prints it: no other may stand in a spool file. */
+bool envelope_is_address(struct str s);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * The history of a message's deliveries: one appended line for each event, each ending in a
  * CRC-32; the state of a message is a fold over its lines. A line whose checksum fails, or
- * that says what cannot be, is skipped wherever it stands. Line form:
+ * that says what cannot be, is skipped wherever it stands; one that lacks only its LF is
+ * whole. Line form:
  *
  *	EVENT WALL BOOT BOOT_ID BELIEVABLE RCPTS ARGUMENTS CRC
  *	facts 1795341235 86401001 5f3a9c0d11e2b3a4 1 * 1795341235 k2u9…@router router 5e1d0a77
@@ -13,7 +14,8 @@
  *	bounce 1795341302 86468000 5f3a9c0d11e2b3a4 1 2-3 alice@router.example 99887766
  *
  * RCPTS are indices: the envelope's recipients in order, then one for each bounce; "*" is
- * all that are pending at that point.
+ * all that are pending at that point. sent and failed are final: a later line changes them no
+ * more. A bounce names what it covers; "*" is no answer there.
  */
 #ifndef JOURNAL_H
 #define JOURNAL_H
@@ -40,6 +42,7 @@ struct journal {
 	size_t count;            /* envelope recipients, then bounces */
 	size_t envelope_count;
 	struct str *covers;      /* for each bounce: the RCPTS it reports */
+	int64_t *bounce_ages;    /* for each bounce: the age when it was added */
 	bool has_facts;          /* the first attempt has fixed what is sent */
 	int64_t date;            /* for an added Date */
 	struct str message_id;   /* for an added Message-ID, without <> */
@@ -47,6 +50,10 @@ struct journal {
 	struct stamp newest;     /* of the last line believed, or the arrival */
 	int64_t age;             /* seconds from arrival to newest, as far as known */
 	size_t skipped;          /* lines not believed */
+	/* The rest is journal.c's own. */
+	int64_t awake;           /* seconds of the age that boot clocks have seen */
+	int64_t born;            /* the arrival by the wall clock, where dated: as the first */
+	bool dated;              /* boot that ended with a believable clock came to know it */
 };
 
 /* Folds text over e's recipients. text and e must outlive *j. Never fails: what cannot be
@@ -54,21 +61,28 @@ struct journal {
 void journal_fold(struct str text, const struct envelope *e, struct journal *j);
 void journal_free(struct journal *j);
 
+/* Seconds from arrival to now, as far as known: what boot clocks have seen, or more where the
+ * wall clock of an earlier boot and that of now can be believed. A clock that was wrong for a
+ * while leaves no trace once it is right. */
+int64_t journal_age(const struct journal *j, const struct stamp *now);
+
 /* Recipients still pending / failed with no bounce that covers them. */
 size_t journal_pending(const struct journal *j);
 size_t journal_unbounced(const struct journal *j);
 
-/* "0,2-4" for the indices whose bit is set: mark[i] != 0. "*" when that is all pending. */
+/* "0,2-4" for the indices whose mark[i] != 0, of which there is at least one. "*" when those
+ * are all that are pending and no others. */
 void journal_print_set(const struct journal *j, const unsigned char *mark, struct buf *out);
 /* Sets mark[i] for each index of a printed set ("*": all pending). 0; -1: malformed or out
  * of range, mark then undefined. */
 int journal_parse_set(struct str set, const struct journal *j, unsigned char *mark);
 
-/* Append one line, checksum and LF included, to *out. set: as printed by journal_print_set. */
+/* Append one line, checksum and LF included, to *out. set: as printed by journal_print_set.
+ * One too long for a line is spread over several: of a bounce too, which is then several. */
 void journal_print_facts(const struct stamp *now, int64_t date, struct str message_id,
 			 struct str host, struct buf *out);
 /* sent, deferred or failed as o says; the line of a deferral is at most LIMIT_DEFERRAL_LINE
- * long, others LIMIT_JOURNAL_LINE: the outcome's words are cut to fit. */
+ * long, others LIMIT_JOURNAL_LINE: the outcome's words are cut to fit, the set never. */
 void journal_print_outcome(const struct stamp *now, struct str set, const struct outcome *o,
 			   struct buf *out);
 void journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device,

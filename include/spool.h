@@ -29,7 +29,7 @@ struct spool {
 };
 
 /* Opens spooldir; creates it (0700, its parent must exist) where it is missing and we may.
- * 0, or -1 with errno. */
+ * 0, or -1 with errno: EPERM for one that everybody may write to. */
 int spool_open(struct spool *s, const struct conf *c);
 void spool_close(struct spool *s);
 
@@ -48,7 +48,8 @@ int spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d
 /* The commit: fixed (ENVELOPE_FIXED bytes) over the file's start, fsync, rename to Q<id>,
  * fsync of the directory, in this order. 0: the message is safe and queued, the draft is
  * closed. -1 with errno: nothing was queued (the name was taken back where the directory
- * could not be synced), draft removed. */
+ * could not be synced), draft removed. Among them EFBIG: an envelope over LIMIT_ENVELOPE;
+ * EINVAL: the file's size is not offset and length. */
 int spool_commit(struct spool *s, struct spool_draft *d, struct str fixed);
 
 /* Takes the draft away again. */
@@ -58,7 +59,7 @@ void spool_abort(struct spool *s, struct spool_draft *d);
 struct spool_claim {
 	int fd;                  /* read-only, holds the flock */
 	int journal;             /* append only; -1 until the first append */
-	char state;              /* 'Q' or 'H' */
+	char state;              /* 'Q', 'H' or 'C' */
 	char id[SPOOL_ID + 1];
 	off_t size;              /* of the file */
 };
@@ -72,13 +73,15 @@ enum spool_result spool_claim(struct spool *s, char state, struct str id,
 void spool_release(struct spool_claim *c);
 
 /* Reads envelope and journal of an open message file (claimed or not: mailq's listing). text
- * and log are filled and must outlive *e and *j. 0; -1 with *why in words where it is not a
- * message of ours. */
+ * and log are filled (log to the end of a line) and must outlive *e and *j. 0; -1 with *why in words: with errno EINVAL
+ * it is not a message of ours, with another one it could not be read this time. */
 int spool_read(int fd, struct buf *text, struct buf *log, struct envelope *e, struct journal *j,
 	       const char **why);
 
 /* Appends lines; begins a new one where a crash left half a line. sync: on disk when it
- * returns. 0, or -1 with errno: nothing or a part was written. */
+ * returns. 0, or -1 with errno: what was written is taken back where that is possible; where
+ * only the sync failed, the lines stand and may or may not be on disk. EFBIG without sync:
+ * half of LIMIT_JOURNAL is used, which leaves room for what must be written. */
 int spool_append(struct spool *s, struct spool_claim *c, struct str lines, bool sync);
 
 /* Ends a message: unlinks it and releases the claim. The directory is not synced: spool_sync
@@ -92,7 +95,8 @@ int spool_move(struct spool *s, struct spool_claim *c, char state);
 /* A plain file opened for listing without a lock; -1 with errno. */
 int spool_peek(struct spool *s, char state, struct str id);
 
-/* Calls visit with each name of the form <state><id>, in the directory's order. 0, or -1. */
+/* Calls visit with each message (Q, H, C; no draft), in the directory's order. visit may rename
+ * and unlink. 0, or -1 with errno. */
 int spool_walk(struct spool *s, void (*visit)(void *ctx, char state, struct str id), void *ctx);
 
 /* Unlinks drafts that nobody holds. */

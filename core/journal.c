@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: ISC */
+#include "journal.h"
+#include "codec.h"
+#include "fmt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	CHECKSUM = 1 + 8,      /* " 7a3b9c01" */
+	SET_PART = LIMIT_JOURNAL_LINE - LIMIT_ADDRESS - 128, /* of a set, in one line */
+	AGE_MAX = INT32_MAX,   /* 68 years: sums of ages cannot overflow */
+};
+
+static const char *const verdict_words[] = {
+	[TEMPFAIL] = "deferred",
+	[DELIVERED] = "sent",
+	[PERMFAIL] = "failed",
+};
+
+/* One line, its checksum proved and taken off. */
+struct event {
+	struct stamp at;
+	struct str word, set, args;
+};
+
+/* Time */
+
+/* Moves j's newest moment and age on to at. The wall clock of another boot is compared with
+ * that of the first boot that knew the time, never link by link: a boot in between that
+ * believed in 2080 does not count. */
+static void
+advance(struct journal *j, const struct stamp *at)
+{
+	if (at->boot_id && at->boot_id == j->newest.boot_id) {
+		int64_t seconds = stamp_between(&j->newest, at);
+		j->awake = seconds < AGE_MAX - j->awake ? j->awake + seconds : AGE_MAX;
+	} else if (!j->dated && j->newest.believable) {
+		j->dated = true;
+		j->born = j->newest.wall - j->age;
+	}
+	j->newest = *at;
+	j->age = j->awake;
+	if (j->dated && at->believable && at->wall - j->born > j->age)
+		j->age = at->wall - j->born < AGE_MAX ? at->wall - j->born : AGE_MAX;
+}
+
+int64_t
+journal_age(const struct journal *j, const struct stamp *now)
+{
+	struct journal then = *j;
+
+	advance(&then, now);
+	return then.age;
+}
+
+/* Sets */
+
+typedef void rcpt_visit(void *ctx, size_t rcpt);
+
+/* Takes the first range off *set. Ranges ascend: this one begins at from or later. */
+static int
+take_range(struct str *set, size_t from, size_t count, size_t *first, size_t *last)
+{
+	size_t comma = str_find(*set, ',');
+	struct str item = str_upto(*set, comma);
+	size_t dash = str_find(item, '-');
+	uint64_t low, high;
+
+	if (count == 0 || comma + 1 == set->len)
+		return -1;
+	if (str_number(str_upto(item, dash), count - 1, &low))
+		return -1;
+	high = low;
+	if (dash < item.len && str_number(str_from(item, dash + 1), count - 1, &high))
+		return -1;
+	if (low < from || high < low)
+		return -1;
+	*first = (size_t)low;
+	*last = (size_t)high;
+	*set = str_from(*set, comma + 1);
+	return 0;
+}
+
+/* Visits each index of a set. 0; -1: malformed or out of range, after visiting some. */
+static int
+visit_set(struct str set, const struct journal *j, rcpt_visit *visit, void *ctx)
+{
+	size_t next = 0, last;
+
+	if (str_eq(set, STR("*"))) {
+		for (size_t i = 0; i < j->count; i++)
+			if (j->rcpts[i].fate == JOURNAL_PENDING)
+				visit(ctx, i);
+		return 0;
+	}
+	do {
+		if (take_range(&set, next, j->count, &next, &last))
+			return -1;
+		while (next <= last)
+			visit(ctx, next++);
+	} while (set.len > 0);
+	return 0;
+}
+
+static void
+look(void *ctx, size_t rcpt)
+{
+	(void)ctx;
+	(void)rcpt;
+}
+
+static bool
+is_set(struct str set, const struct journal *j)
+{
+	return !visit_set(set, j, look, NULL);
+}
+
+static void
+set_mark(void *ctx, size_t rcpt)
+{
+	((unsigned char *)ctx)[rcpt] = 1;
+}
+
+int
+journal_parse_set(struct str set, const struct journal *j, unsigned char *mark)
+{
+	memset(mark, 0, j->count);
+	return visit_set(set, j, set_mark, mark);
+}
+
+static bool
+is_all_pending(const struct journal *j, const unsigned char *mark)
+{
+	for (size_t i = 0; i < j->count; i++)
+		if ((mark[i] != 0) != (j->rcpts[i].fate == JOURNAL_PENDING))
+			return false;
+	return true;
+}
+
+void
+journal_print_set(const struct journal *j, const unsigned char *mark, struct buf *out)
+{
+	const char *comma = "";
+
+	if (is_all_pending(j, mark)) {
+		buf_putc(out, '*');
+		return;
+	}
+	for (size_t i = 0; i < j->count; i++) {
+		if (!mark[i])
+			continue;
+		size_t first = i;
+		while (i + 1 < j->count && mark[i + 1])
+			i++;
+		buf_print(out, "%s%zu", comma, first);
+		if (i > first)
+			buf_print(out, "-%zu", i);
+		comma = ",";
+	}
+}
+
+/* The fold: each event's function says whether the line can be. */
+
+static void
+copy_text(struct outcome *o, struct str text)
+{
+	text = str_upto(text, sizeof o->text - 1);
+	if (text.len > 0)
+		memcpy(o->text, text.ptr, text.len);
+	o->text[text.len] = '\0';
+}
+
+/* "4.4.1 0 connection refused" */
+static int
+parse_outcome(struct str args, struct outcome *o)
+{
+	uint64_t code;
+
+	*o = (struct outcome){0};
+	if (outcome_parse_status(str_cut(&args, ' '), o))
+		return -1;
+	if (str_number(str_cut(&args, ' '), 999, &code))
+		return -1;
+	o->code = (unsigned short)code;
+	copy_text(o, args);
+	return 0;
+}
+
+struct settle {
+	struct journal *j;
+	const struct event *ev;
+	enum verdict verdict;
+};
+
+static void
+settle_rcpt(void *ctx, size_t rcpt)
+{
+	const struct settle *s = ctx;
+	struct journal_rcpt *r = &s->j->rcpts[rcpt];
+
+	if (r->fate != JOURNAL_PENDING)
+		return;
+	if (s->verdict == TEMPFAIL)
+		r->attempts++;
+	else
+		r->fate = s->verdict == DELIVERED ? JOURNAL_SENT : JOURNAL_FAILED;
+	r->last = s->ev->args;
+	r->last_at = s->ev->at;
+}
+
+static bool
+fold_verdict(struct journal *j, const struct event *ev, enum verdict verdict)
+{
+	struct settle s = {j, ev, verdict};
+	struct outcome o;
+
+	if (parse_outcome(ev->args, &o) || o.verdict != verdict || !is_set(ev->set, j))
+		return false;
+	visit_set(ev->set, j, settle_rcpt, &s);
+	return true;
+}
+
+/* A word for a header field: something, and nothing that could end the field or its <>. */
+static bool
+is_word(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (str_is_control(s.ptr[i]) || s.ptr[i] == '<' || s.ptr[i] == '>')
+			return false;
+	return s.len > 0;
+}
+
+static bool
+fold_facts(struct journal *j, const struct event *ev)
+{
+	struct str args = ev->args;
+	struct str date = str_cut(&args, ' '), id = str_cut(&args, ' '), host = args;
+	uint64_t seconds;
+
+	if (!str_eq(ev->set, STR("*")) || str_number(date, INT64_MAX, &seconds) ||
+	    !is_word(id) || !is_word(host) || str_find(host, ' ') < host.len)
+		return false;
+	if (j->has_facts)
+		return true;
+	j->has_facts = true;
+	j->date = (int64_t)seconds;
+	j->message_id = id;
+	j->host = host;
+	return true;
+}
+
+static bool
+fold_mailbox(struct journal *j, const struct event *ev)
+{
+	struct str args = ev->args;
+	struct str device = str_cut(&args, ' '), inode = str_cut(&args, ' ');
+	uint64_t rcpt, place[3];
+
+	if (j->count == 0 || str_number(ev->set, j->count - 1, &rcpt) ||
+	    str_number(device, UINT64_MAX, &place[0]) ||
+	    str_number(inode, UINT64_MAX, &place[1]) ||
+	    str_number(args, UINT64_MAX, &place[2]))
+		return false;
+	struct journal_rcpt *r = &j->rcpts[rcpt];
+	if (r->fate != JOURNAL_PENDING)
+		return true;
+	r->has_mailbox = true;
+	r->device = place[0];
+	r->inode = place[1];
+	r->start = place[2];
+	return true;
+}
+
+static void
+cover_rcpt(void *ctx, size_t rcpt)
+{
+	struct journal *j = ctx;
+
+	if (j->rcpts[rcpt].fate == JOURNAL_FAILED)
+		j->rcpts[rcpt].bounced = true;
+}
+
+static bool
+fold_bounce(struct journal *j, const struct event *ev)
+{
+	if (str_eq(ev->set, STR("*")) || !is_set(ev->set, j) ||
+	    !envelope_is_address(ev->args))
+		return false;
+	visit_set(ev->set, j, cover_rcpt, j);
+
+	size_t number = j->count - j->envelope_count;
+	j->covers = buf_array(j->covers, number + 1, sizeof *j->covers);
+	j->covers[number] = ev->set;
+	j->bounce_ages = buf_array(j->bounce_ages, number + 1, sizeof *j->bounce_ages);
+	j->bounce_ages[number] = journal_age(j, &ev->at);
+	j->rcpts = buf_array(j->rcpts, j->count + 1, sizeof *j->rcpts);
+	j->rcpts[j->count++] = (struct journal_rcpt){
+		.address = ev->args,
+		.bounce = (uint32_t)number + 1,
+		.last_at = ev->at,
+	};
+	return true;
+}
+
+static bool
+fold_event(struct journal *j, const struct event *ev)
+{
+	for (enum verdict v = TEMPFAIL; v <= PERMFAIL; v++)
+		if (str_eq(ev->word, str_of(verdict_words[v])))
+			return fold_verdict(j, ev, v);
+	if (str_eq(ev->word, STR("facts")))
+		return fold_facts(j, ev);
+	if (str_eq(ev->word, STR("mailbox")))
+		return fold_mailbox(j, ev);
+	if (str_eq(ev->word, STR("bounce")))
+		return fold_bounce(j, ev);
+	return false;
+}
+
+static void
+print_checksum(struct str text, char checksum[CHECKSUM + 1])
+{
+	fmt_print(checksum, CHECKSUM + 1, " %08x", (unsigned)codec_crc32(text));
+}
+
+/* One line without its LF. */
+static bool
+fold_line(struct journal *j, struct str line)
+{
+	char checksum[CHECKSUM + 1];
+	struct event ev;
+
+	if (line.len < CHECKSUM || line.len >= LIMIT_JOURNAL_LINE)
+		return false;
+	struct str rest = str_upto(line, line.len - CHECKSUM);
+	print_checksum(rest, checksum);
+	if (memcmp(line.ptr + rest.len, checksum, CHECKSUM) != 0)
+		return false;
+	ev.word = str_cut(&rest, ' ');
+	if (stamp_parse(&rest, &ev.at))
+		return false;
+	ev.set = str_cut(&rest, ' ');
+	ev.args = rest;
+	if (!fold_event(j, &ev))
+		return false;
+	advance(j, &ev.at);
+	return true;
+}
+
+void
+journal_fold(struct str text, const struct envelope *e, struct journal *j)
+{
+	*j = (struct journal){
+		.rcpts = buf_array(NULL, e->rcpt_count, sizeof *j->rcpts),
+		.count = e->rcpt_count,
+		.envelope_count = e->rcpt_count,
+		.newest = e->arrived,
+	};
+	for (size_t i = 0; i < j->count; i++)
+		j->rcpts[i] = (struct journal_rcpt){
+			.address = e->rcpts[i],
+			.last_at = e->arrived,
+		};
+	while (text.len > 0) {
+		size_t end = str_find(text, '\n');
+		/* The checksum decides, also of a last line that lost only its LF: the next
+		 * append gives it one, and must not change what it says. */
+		if (!fold_line(j, str_upto(text, end)))
+			j->skipped++;
+		text = str_from(text, end + 1);
+	}
+}
+
+void
+journal_free(struct journal *j)
+{
+	free(j->rcpts);
+	free(j->covers);
+	free(j->bounce_ages);
+	*j = (struct journal){0};
+}
+
+size_t
+journal_pending(const struct journal *j)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		n += j->rcpts[i].fate == JOURNAL_PENDING;
+	return n;
+}
+
+size_t
+journal_unbounced(const struct journal *j)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->count; i++)
+		n += j->rcpts[i].fate == JOURNAL_FAILED && !j->rcpts[i].bounced;
+	return n;
+}
+
+struct outcome
+journal_outcome(const struct journal_rcpt *r)
+{
+	struct outcome o;
+
+	if (parse_outcome(r->last, &o))
+		o = (struct outcome){0};
+	return o;
+}
+
+/* Lines */
+
+static size_t
+begin_line(const char *word, const struct stamp *now, struct str set, struct buf *out)
+{
+	size_t start = out->len;
+
+	buf_puts(out, word);
+	buf_putc(out, ' ');
+	stamp_print(now, out);
+	buf_putc(out, ' ');
+	buf_str(out, set);
+	return start;
+}
+
+static void
+end_line(size_t start, struct buf *out)
+{
+	char checksum[CHECKSUM + 1];
+
+	print_checksum(buf_tail(out, start), checksum);
+	buf_add(out, checksum, CHECKSUM);
+	buf_putc(out, '\n');
+}
+
+/* Takes as much of a set as goes into one line. */
+static struct str
+take_part(struct str *set)
+{
+	size_t len = set->len;
+
+	if (len > SET_PART)
+		for (len = SET_PART; len > 0 && set->ptr[len] != ','; len--)
+			;
+	if (len == 0)
+		len = set->len;
+	struct str part = str_upto(*set, len);
+	*set = str_from(*set, len + 1);
+	return part;
+}
+
+/* A blank and the words, at most room bytes, cut between characters, all on one line. */
+static void
+print_words(struct str words, size_t room, struct buf *out)
+{
+	if (words.len + 1 > room) {
+		words = str_upto(words, room > 0 ? room - 1 : 0);
+		while (words.len > 0 && (words.ptr[words.len] & 0xc0) == 0x80)
+			words.len--;
+	}
+	if (words.len > 0)
+		buf_putc(out, ' ');
+	for (size_t i = 0; i < words.len; i++)
+		buf_putc(out, str_is_control(words.ptr[i]) ? '?' : words.ptr[i]);
+}
+
+void
+journal_print_facts(const struct stamp *now, int64_t date, struct str message_id,
+		    struct str host, struct buf *out)
+{
+	size_t start = begin_line("facts", now, STR("*"), out);
+
+	buf_print(out, " %lld ", (long long)(date > 0 ? date : 0));
+	buf_str(out, message_id);
+	buf_putc(out, ' ');
+	buf_str(out, host);
+	end_line(start, out);
+}
+
+void
+journal_print_outcome(const struct stamp *now, struct str set, const struct outcome *o,
+		      struct buf *out)
+{
+	size_t limit = o->verdict == TEMPFAIL ? LIMIT_DEFERRAL_LINE : LIMIT_JOURNAL_LINE;
+
+	while (set.len > 0) {
+		struct str part = take_part(&set);
+		size_t start = begin_line(verdict_words[o->verdict], now, part, out);
+		buf_putc(out, ' ');
+		outcome_print_status(o, out);
+		buf_print(out, " %u", (unsigned)o->code);
+		size_t used = out->len - start + CHECKSUM + 1;
+		size_t room = used < limit ? limit - used : 0;
+		print_words(str_of(o->text), room, out);
+		end_line(start, out);
+	}
+}
+
+void
+journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device, uint64_t inode,
+		      uint64_t start, struct buf *out)
+{
+	char set[24];
+	size_t len = fmt_print(set, sizeof set, "%zu", rcpt);
+	size_t line = begin_line("mailbox", now, (struct str){set, len}, out);
+
+	buf_print(out, " %llu %llu %llu", (unsigned long long)device,
+		  (unsigned long long)inode, (unsigned long long)start);
+	end_line(line, out);
+}
+
+void
+journal_print_bounce(const struct stamp *now, struct str set, struct str address,
+		     struct buf *out)
+{
+	while (set.len > 0) {
+		size_t start = begin_line("bounce", now, take_part(&set), out);
+		buf_putc(out, ' ');
+		buf_str(out, address);
+		end_line(start, out);
+	}
+}

@@ -1,0 +1,688 @@
+/* SPDX-License-Identifier: ISC */
+#include "spool.h"
+#include "clock.h"
+#include "codec.h"
+#include "file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+	ID_DIGITS = SPOOL_ID / 2, /* of the time, and of the random part */
+	CREATE_TRIES = 100,       /* ids; that two meet is one in 2^40 within a second */
+	RUNNER_TRIES = 10,
+};
+
+struct name {
+	char z[1 + SPOOL_ID + 1];
+};
+
+/* Names */
+
+bool
+spool_is_id(struct str id)
+{
+	for (size_t i = 0; i < id.len; i++) {
+		char c = id.ptr[i];
+		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'v'))
+			return false;
+	}
+	return id.len == SPOOL_ID;
+}
+
+int64_t
+spool_id_time(struct str id)
+{
+	int64_t seconds = 0;
+
+	for (size_t i = 0; i < ID_DIGITS && i < id.len; i++) {
+		char c = id.ptr[i];
+		seconds = seconds << 5 | (c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return seconds;
+}
+
+static void
+make_id(const struct stamp *now, char id[SPOOL_ID + 1])
+{
+	uint64_t random;
+
+	clock_random(&random, sizeof random);
+	codec_base32(now->wall > 0 ? (uint64_t)now->wall : 0, ID_DIGITS, id);
+	codec_base32(random, ID_DIGITS, id + ID_DIGITS);
+	id[SPOOL_ID] = '\0';
+}
+
+static struct name
+make_name(char state, const char *id)
+{
+	struct name name;
+
+	name.z[0] = state;
+	memcpy(name.z + 1, id, SPOOL_ID);
+	name.z[1 + SPOOL_ID] = '\0';
+	return name;
+}
+
+/* Files */
+
+/* close that leaves errno as it is. */
+static void
+close_quietly(int fd)
+{
+	int err = errno;
+
+	close(fd);
+	errno = err;
+}
+
+/* Opens a file in the spool only if it is one that we could have put there: EINVAL for a
+ * link, a FIFO, a directory, somebody else's file. Never waits. */
+static int
+open_own(const struct spool *s, const char *name, int flags)
+{
+	struct stat st;
+	int err = 0;
+
+	flags |= O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(s->dir, name, flags, 0600);
+	if (fd < 0) {
+		if (errno == ELOOP || errno == ENXIO || errno == EISDIR)
+			errno = EINVAL;
+		return -1;
+	}
+	if (fstat(fd, &st))
+		err = errno;
+	else if (st.st_nlink == 0)
+		err = ENOENT;
+	else if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid != geteuid())
+		err = EINVAL;
+	if (!err)
+		return fd;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+/* Locks fd, just opened by that name, and looks again whether the name still means it. */
+static enum spool_result
+lock_named(const struct spool *s, int fd, const char *name)
+{
+	if (file_lock(fd, 0))
+		return errno == EWOULDBLOCK ? SPOOL_BUSY : SPOOL_ERROR;
+	int is = file_is(fd, s->dir, name);
+	return is == 1 ? SPOOL_OK : is == 0 ? SPOOL_GONE : SPOOL_ERROR;
+}
+
+/* A rename that never takes the place of a mail, where the system has it. Elsewhere the
+ * rule for new ids has to do: none is given out that has a file. */
+static int
+rename_new(const struct spool *s, const char *from, const char *to)
+{
+	if (syscall(SYS_renameat2, s->dir, from, s->dir, to, 1 /* RENAME_NOREPLACE */) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EINVAL)
+		return -1;
+	return renameat(s->dir, from, s->dir, to);
+}
+
+/* The directory */
+
+/* The new directory's name must be as durable as the mail in it. */
+static int
+make_directory(const char *path)
+{
+	if (mkdir(path, 0700))
+		return errno == EEXIST ? 0 : -1;
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int parent = dir < 0 ? -1 : openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = parent < 0 ? -1 : file_sync_dir(parent);
+	if (rc) {
+		int err = errno;
+		rmdir(path);
+		errno = err;
+	}
+	if (parent >= 0)
+		close_quietly(parent);
+	if (dir >= 0)
+		close_quietly(dir);
+	return rc;
+}
+
+int
+spool_open(struct spool *s, const struct conf *c)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	struct stat st;
+
+	*s = (struct spool){
+		.dir = open(c->spooldir, flags),
+		.path = c->spooldir,
+		.size_limit = c->spool_size_limit,
+		.count_limit = c->spool_count_limit,
+		.min_free = c->spool_min_free,
+	};
+	if (s->dir < 0 && errno == ENOENT && !make_directory(c->spooldir))
+		s->dir = open(c->spooldir, flags);
+	if (s->dir < 0)
+		return -1;
+	if (!fstat(s->dir, &st) && !(st.st_mode & S_IWOTH))
+		return 0;
+	errno = EPERM;
+	close_quietly(s->dir);
+	s->dir = -1;
+	return -1;
+}
+
+void
+spool_close(struct spool *s)
+{
+	if (s->dir >= 0)
+		close(s->dir);
+	s->dir = -1;
+}
+
+int
+spool_sync(struct spool *s)
+{
+	return file_sync_dir(s->dir);
+}
+
+static int
+walk(const struct spool *s, const char *states,
+     void (*visit)(void *ctx, char state, struct str id), void *ctx)
+{
+	/* Opened anew: a duplicate would share its position with every other walk. */
+	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!d) {
+		if (fd >= 0)
+			close_quietly(fd);
+		return -1;
+	}
+	while (errno = 0, (entry = readdir(d)) != NULL) {
+		struct str name = str_of(entry->d_name), id = str_from(name, 1);
+		if (spool_is_id(id) && strchr(states, name.ptr[0]))
+			visit(ctx, name.ptr[0], id);
+	}
+	int err = errno;
+	closedir(d);
+	errno = err;
+	return err ? -1 : 0;
+}
+
+int
+spool_walk(struct spool *s, void (*visit)(void *ctx, char state, struct str id), void *ctx)
+{
+	return walk(s, "QHC", visit, ctx);
+}
+
+struct usage {
+	const struct spool *spool;
+	uint64_t count, size;
+};
+
+static void
+add_usage(void *ctx, char state, struct str id)
+{
+	struct usage *u = ctx;
+	struct name name = make_name(state, id.ptr);
+	struct stat st;
+
+	if (fstatat(u->spool->dir, name.z, &st, AT_SYMLINK_NOFOLLOW))
+		return;
+	u->count++;
+	u->size += (uint64_t)st.st_size;
+}
+
+static int
+check_usage(const struct spool *s, struct buf *why)
+{
+	struct usage u = {s, 0, 0};
+
+	if (!s->count_limit && !s->size_limit)
+		return 0;
+	if (walk(s, "QHC", add_usage, &u)) {
+		buf_print(why, "cannot list %s: %s", s->path, strerror(errno));
+		return -1;
+	}
+	if (s->count_limit && u.count >= s->count_limit) {
+		buf_print(why, "%llu messages in %s (spool_count_limit is %llu)",
+			  (unsigned long long)u.count, s->path,
+			  (unsigned long long)s->count_limit);
+		return -1;
+	}
+	if (s->size_limit && u.size >= s->size_limit) {
+		buf_print(why, "%llu bytes of messages in %s (spool_size_limit is %llu)",
+			  (unsigned long long)u.size, s->path,
+			  (unsigned long long)s->size_limit);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+check_free(const struct spool *s, struct buf *why)
+{
+	struct statvfs fs;
+
+	if (!s->min_free)
+		return 0;
+	if (fstatvfs(s->dir, &fs)) {
+		buf_print(why, "cannot look at the file system of %s: %s", s->path,
+			  strerror(errno));
+		return -1;
+	}
+	uint64_t bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (bytes < s->min_free) {
+		buf_print(why, "%llu bytes free for %s (spool_min_free is %llu)",
+			  (unsigned long long)bytes, s->path,
+			  (unsigned long long)s->min_free);
+		return -1;
+	}
+	/* File systems that make inodes as they go say 0 of 0. */
+	if (fs.f_files != 0 && fs.f_favail == 0) {
+		buf_print(why, "no inode of %llu free for %s (spool_min_free asks for one)",
+			  (unsigned long long)fs.f_files, s->path);
+		return -1;
+	}
+	return 0;
+}
+
+int
+spool_room(const struct spool *s, struct buf *why)
+{
+	return check_free(s, why) || check_usage(s, why) ? -1 : 0;
+}
+
+/* Drafts */
+
+/* Takes away whichever name means the draft, and closes it. errno stays. */
+static void
+take_back(struct spool *s, struct spool_draft *d)
+{
+	int err = errno;
+
+	for (const char *state = "TQ"; *state; state++) {
+		struct name name = make_name(*state, d->id);
+		if (file_is(d->fd, s->dir, name.z) == 1)
+			unlinkat(s->dir, name.z, 0);
+	}
+	close(d->fd);
+	d->fd = -1;
+	errno = err;
+}
+
+/* SPOOL_OK: no message has this id. */
+static enum spool_result
+look_for_message(const struct spool *s, const char *id)
+{
+	struct stat st;
+
+	for (const char *state = "QHC"; *state; state++) {
+		struct name name = make_name(*state, id);
+		if (!fstatat(s->dir, name.z, &st, AT_SYMLINK_NOFOLLOW))
+			return SPOOL_BUSY;
+		if (errno != ENOENT)
+			return SPOOL_ERROR;
+	}
+	return SPOOL_OK;
+}
+
+/* One try with a new id. SPOOL_BUSY or GONE: try another. */
+static enum spool_result
+try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
+{
+	make_id(now, d->id);
+	struct name name = make_name('T', d->id);
+	d->fd = file_create(s->dir, name.z, 0600);
+	if (d->fd < 0)
+		return errno == EEXIST ? SPOOL_BUSY : SPOOL_ERROR;
+	/* Until it is locked, a sweeper may take it for a stale one. */
+	enum spool_result result = lock_named(s, d->fd, name.z);
+	/* While we hold T<id>, nobody else can bring Q<id> about: this look is final. */
+	if (result == SPOOL_OK)
+		result = look_for_message(s, d->id);
+	/* Whatever the umask: its owner will append the journal. */
+	if (result == SPOOL_OK && fchmod(d->fd, 0600))
+		result = SPOOL_ERROR;
+	if (result != SPOOL_OK)
+		take_back(s, d);
+	return result;
+}
+
+int
+spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
+{
+	for (unsigned i = 0; i < CREATE_TRIES; i++) {
+		enum spool_result result = try_create(s, now, d);
+		if (result == SPOOL_OK || result == SPOOL_ERROR)
+			return result == SPOOL_OK ? 0 : -1;
+	}
+	errno = EEXIST;
+	return -1;
+}
+
+/* What could not be read back is not taken: EFBIG or EINVAL. */
+static int
+check_draft(const struct spool_draft *d, struct str fixed)
+{
+	uint64_t offset, length;
+	struct stat st;
+
+	if (fstat(d->fd, &st))
+		return -1;
+	errno = EFBIG;
+	if (envelope_parse_fixed(fixed, &offset, &length))
+		return -1;
+	errno = EINVAL;
+	return (uint64_t)st.st_size == offset + length ? 0 : -1;
+}
+
+int
+spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
+{
+	struct name draft = make_name('T', d->id), queued = make_name('Q', d->id);
+
+	if (check_draft(d, fixed) || file_write_at(d->fd, fixed, 0) || file_sync(d->fd) ||
+	    rename_new(s, draft.z, queued.z)) {
+		take_back(s, d);
+		return -1;
+	}
+	if (file_sync_dir(s->dir)) {
+		take_back(s, d);
+		int err = errno;
+		file_sync_dir(s->dir);
+		errno = err;
+		return -1;
+	}
+	/* From here on the mail is ours. The lock went no earlier than now, so nobody has
+	 * delivered what could have been taken back. */
+	close(d->fd);
+	d->fd = -1;
+	return 0;
+}
+
+void
+spool_abort(struct spool *s, struct spool_draft *d)
+{
+	take_back(s, d);
+}
+
+static void
+sweep_draft(void *ctx, char state, struct str id)
+{
+	struct spool *s = ctx;
+	struct name name = make_name(state, id.ptr);
+	int fd = open_own(s, name.z, O_RDONLY);
+
+	if (fd < 0)
+		return;
+	if (lock_named(s, fd, name.z) == SPOOL_OK)
+		unlinkat(s->dir, name.z, 0);
+	close(fd);
+}
+
+void
+spool_sweep(struct spool *s)
+{
+	walk(s, "T", sweep_draft, s);
+}
+
+/* Claims */
+
+enum spool_result
+spool_claim(struct spool *s, char state, struct str id, struct spool_claim *c)
+{
+	struct stat st;
+
+	*c = (struct spool_claim){.fd = -1, .journal = -1, .state = state};
+	if (!spool_is_id(id))
+		return SPOOL_GONE;
+	memcpy(c->id, id.ptr, SPOOL_ID);
+	struct name name = make_name(state, c->id);
+	int fd = open_own(s, name.z, O_RDONLY);
+	if (fd < 0)
+		return errno == ENOENT ? SPOOL_GONE : SPOOL_ERROR;
+	enum spool_result result = lock_named(s, fd, name.z);
+	/* Its size only now: until the lock somebody else may have appended. */
+	if (result == SPOOL_OK && fstat(fd, &st))
+		result = SPOOL_ERROR;
+	if (result != SPOOL_OK) {
+		close_quietly(fd);
+		return result;
+	}
+	c->fd = fd;
+	c->size = st.st_size;
+	return SPOOL_OK;
+}
+
+void
+spool_release(struct spool_claim *c)
+{
+	if (c->journal >= 0)
+		close(c->journal);
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = c->journal = -1;
+}
+
+int
+spool_peek(struct spool *s, char state, struct str id)
+{
+	if (!spool_is_id(id)) {
+		errno = ENOENT;
+		return -1;
+	}
+	struct name name = make_name(state, id.ptr);
+	return open_own(s, name.z, O_RDONLY);
+}
+
+/* Exactly len bytes from offset on. NULL, or why not with errno; EINVAL unless it is the
+ * reading that failed. */
+static const char *
+read_part(int fd, uint64_t offset, uint64_t len, struct buf *out)
+{
+	char *room = buf_room(out, (size_t)len);
+	ssize_t n = file_read_at(fd, room, (size_t)len, (off_t)offset);
+
+	if (n < 0)
+		return strerror(errno);
+	out->len += (size_t)n;
+	errno = EINVAL;
+	return (uint64_t)n == len ? NULL : "the file ends too early";
+}
+
+static const char *
+read_message(int fd, struct buf *text, struct buf *log, struct envelope *e)
+{
+	uint64_t offset, length, size;
+	const char *why;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return strerror(errno);
+	size = (uint64_t)st.st_size;
+	/* Where reading worked and something is wrong, errno is EINVAL. */
+	why = read_part(fd, 0, ENVELOPE_FIXED, text);
+	if (why)
+		return why;
+	if (envelope_parse_fixed(buf_view(text), &offset, &length))
+		return "not an envelope of this version";
+	if (size < offset + length)
+		return "the message is shorter than its envelope says";
+	if (size - offset - length > LIMIT_JOURNAL)
+		return "the journal is too long";
+	why = read_part(fd, ENVELOPE_FIXED, offset - ENVELOPE_FIXED, text);
+	if (!why)
+		why = read_part(fd, offset + length, size - offset - length, log);
+	if (!why && envelope_parse(buf_view(text), e, &why))
+		errno = EINVAL;
+	return why;
+}
+
+int
+spool_read(int fd, struct buf *text, struct buf *log, struct envelope *e, struct journal *j,
+	   const char **why)
+{
+	text->len = log->len = 0;
+	*e = (struct envelope){0};
+	*j = (struct journal){0};
+	*why = read_message(fd, text, log, e);
+	if (*why)
+		return -1;
+	/* What the caller appends in memory begins a new line, as it does in the file. */
+	if (log->len > 0 && log->ptr[log->len - 1] != '\n')
+		buf_putc(log, '\n');
+	journal_fold(buf_view(log), e, j);
+	return 0;
+}
+
+/* Opens the journal for appending: the very file that is claimed. */
+static int
+open_journal(struct spool *s, struct spool_claim *c)
+{
+	struct name name = make_name(c->state, c->id);
+
+	c->journal = open_own(s, name.z, O_WRONLY | O_APPEND);
+	if (c->journal < 0)
+		return -1;
+	/* Nobody but us may change what the name means. */
+	if (file_is(c->fd, s->dir, name.z) == 1 && file_is(c->journal, s->dir, name.z) == 1)
+		return 0;
+	close(c->journal);
+	c->journal = -1;
+	errno = ESTALE;
+	return -1;
+}
+
+/* Deferrals end at half of what spool_read takes: the other half is for final verdicts, and a
+ * message that has waited for so many must not become one that cannot be read. */
+static int
+check_journal(const struct spool_claim *c, off_t size)
+{
+	char head[ENVELOPE_FIXED];
+	uint64_t offset, length;
+
+	if (size <= LIMIT_JOURNAL / 2)
+		return 0;
+	if (file_read_at(c->fd, head, sizeof head, 0) < 0)
+		return -1;
+	errno = EFBIG;
+	return !envelope_parse_fixed((struct str){head, sizeof head}, &offset, &length) &&
+	       (uint64_t)size - offset - length <= LIMIT_JOURNAL / 2 ? 0 : -1;
+}
+
+int
+spool_append(struct spool *s, struct spool_claim *c, struct str lines, bool sync)
+{
+	struct buf whole = {0};
+	struct stat st;
+	char last = '\n';
+
+	if (c->journal < 0 && open_journal(s, c))
+		return -1;
+	if (fstat(c->fd, &st) || (!sync && check_journal(c, st.st_size)))
+		return -1;
+	if (st.st_size > 0 && file_read_at(c->fd, &last, 1, st.st_size - 1) != 1)
+		return -1;
+	/* In one write, so that a crash tears at most one end. */
+	if (last != '\n') {
+		buf_putc(&whole, '\n');
+		buf_str(&whole, lines);
+		lines = buf_view(&whole);
+	}
+	int rc = file_write(c->journal, lines), err = errno;
+	buf_free(&whole);
+	if (rc) {
+		/* Where this fails too, a torn line stays, which the fold skips. */
+		rc = ftruncate(c->journal, st.st_size);
+		errno = err;
+		return -1;
+	}
+	c->size = st.st_size + (off_t)lines.len;
+	while (sync && fdatasync(c->journal))
+		if (errno != EINTR)
+			return -1;
+	return 0;
+}
+
+int
+spool_remove(struct spool *s, struct spool_claim *c)
+{
+	struct name name = make_name(c->state, c->id);
+
+	if (unlinkat(s->dir, name.z, 0))
+		return -1;
+	spool_release(c);
+	return 0;
+}
+
+int
+spool_move(struct spool *s, struct spool_claim *c, char state)
+{
+	struct name from = make_name(c->state, c->id), to = make_name(state, c->id);
+
+	if (rename_new(s, from.z, to.z))
+		return -1;
+	spool_release(c);
+	return 0;
+}
+
+/* The runner, and how it is woken */
+
+enum spool_result
+spool_lock_runner(struct spool *s, int *fd)
+{
+	enum spool_result result = SPOOL_GONE;
+
+	for (unsigned i = 0; result == SPOOL_GONE && i < RUNNER_TRIES; i++) {
+		*fd = open_own(s, "runner", O_RDONLY | O_CREAT);
+		if (*fd < 0)
+			return SPOOL_ERROR;
+		result = lock_named(s, *fd, "runner");
+		if (result != SPOOL_OK) {
+			close_quietly(*fd);
+			*fd = -1;
+		}
+	}
+	return result;
+}
+
+static int
+touch(struct spool *s, const char *name, int flags)
+{
+	int fd = open_own(s, name, flags);
+
+	if (fd < 0)
+		return -1;
+	int rc = futimens(fd, NULL);
+	close_quietly(fd);
+	return rc;
+}
+
+int
+spool_touch_runner(struct spool *s)
+{
+	return touch(s, "runner", O_RDONLY | O_CREAT);
+}
+
+int
+spool_touch(struct spool *s, struct str id)
+{
+	if (!spool_is_id(id)) {
+		errno = ENOENT;
+		return -1;
+	}
+	struct name name = make_name('Q', id.ptr);
+	return touch(s, name.z, O_RDONLY);
+}

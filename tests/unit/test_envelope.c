@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: ISC */
+#include "envelope.h"
+#include "limit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const struct str rcpts[] = {
+	{"root", 4}, {"bob@mail.example", 16}, {"\"a b\"@c.example", 15},
+};
+
+static struct envelope
+sample(void)
+{
+	return (struct envelope){
+		.length = 12345,
+		.text = {.eightbit = true, .longest = 78},
+		.header = {.present = true, .date = true, .from = true, .to = true},
+		.arrived = {1795341234, 86400123, 0x5f3a9c0d11e2b3a4, true},
+		.uid = 1000,
+		.login = STR("alice"),
+		.name = STR("Alice Liddell"),
+		.sender = STR("alice@router.example"),
+		.rcpts = rcpts,
+		.rcpt_count = 3,
+	};
+}
+
+/* envelope_parse of text: NULL, or why not. */
+static const char *
+parse_error(struct str text)
+{
+	struct envelope e;
+	const char *why;
+
+	if (envelope_parse(text, &e, &why) == 0) {
+		assert_null(why);
+		envelope_free(&e);
+		return NULL;
+	}
+	assert_null(e.rcpts);
+	assert_true(strlen(why) > 0);
+	return why;
+}
+
+static void
+test_form(void **state)
+{
+	struct envelope e = sample();
+	struct buf out = {0};
+
+	(void)state;
+	envelope_print(&e, &out);
+	assert_string_equal(buf_cstr(&out),
+			    "mtabox 1 message 0000000320 00000000000012345\n"
+			    "text 8bit=1 nul=0 longest=00000000000000078\n"
+			    "header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=0\n"
+			    "arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\n"
+			    "submitter 1000 alice\n"
+			    "name Alice Liddell\n"
+			    "sender alice@router.example\n"
+			    "rcpt root\n"
+			    "rcpt bob@mail.example\n"
+			    "rcpt \"a b\"@c.example\n"
+			    "\n");
+	assert_int_equal(out.len, 320);
+	buf_free(&out);
+}
+
+static void
+test_round_trip(void **state)
+{
+	struct envelope e = sample(), back;
+	struct buf out = {0}, fixed = {0}, again = {0};
+	uint64_t offset, length;
+	const char *why;
+
+	(void)state;
+	buf_puts(&out, "before");
+	envelope_print(&e, &out);
+	struct str text = buf_tail(&out, 6);
+	assert_int_equal(envelope_parse(text, &back, &why), 0);
+	assert_int_equal(back.offset, text.len);
+	assert_int_equal(back.length, 12345);
+	assert_int_equal(back.text.longest, 78);
+	assert_true(back.text.eightbit && !back.text.nul && back.header.to && !back.header.cc);
+	assert_int_equal(back.arrived.boot, 86400123);
+	assert_int_equal(back.uid, 1000);
+	assert_true(str_eq(back.login, e.login) && str_eq(back.name, e.name));
+	assert_true(str_eq(back.sender, e.sender));
+	assert_int_equal(back.rcpt_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(str_eq(back.rcpts[i], rcpts[i]));
+	envelope_print(&back, &again);
+	assert_true(str_eq(buf_view(&again), text));
+
+	/* What is known at the end goes into its place, and leaves the rest as it was. */
+	back.length = 99999999999999999;
+	back.text = (struct text_facts){.nul = true, .longest = 7};
+	envelope_print_fixed(&back, &fixed);
+	assert_int_equal(fixed.len, ENVELOPE_FIXED);
+	memcpy(again.ptr, fixed.ptr, fixed.len);
+	envelope_free(&back);
+	assert_int_equal(envelope_parse_fixed(buf_view(&fixed), &offset, &length), 0);
+	assert_int_equal(offset, text.len);
+	assert_int_equal(length, 99999999999999999);
+	assert_int_equal(envelope_parse(buf_view(&again), &back, &why), 0);
+	assert_true(back.text.nul && !back.text.eightbit && back.text.longest == 7);
+	assert_true(str_eq(back.rcpts[1], rcpts[1]));
+	envelope_free(&back);
+	buf_free(&out);
+	buf_free(&fixed);
+	buf_free(&again);
+}
+
+static void
+test_offset_limits(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		int rc;
+	} cases[] = {
+		{0, -1}, {ENVELOPE_FIXED, -1}, {ENVELOPE_FIXED + 1, 0}, {LIMIT_ENVELOPE, 0},
+		{LIMIT_ENVELOPE + 1, -1}, {9999999999, -1},
+	};
+	uint64_t offset, length;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct envelope e = {.offset = cases[i].offset};
+		struct buf fixed = {0};
+		envelope_print_fixed(&e, &fixed);
+		assert_int_equal(envelope_parse_fixed(buf_view(&fixed), &offset, &length),
+				 cases[i].rc);
+		buf_free(&fixed);
+	}
+}
+
+static void
+test_null_sender_and_nobody(void **state)
+{
+	struct envelope e = sample(), back;
+	struct buf out = {0};
+	const char *why;
+
+	(void)state;
+	e.sender = e.login = e.name = (struct str){0};
+	e.arrived = (struct stamp){.wall = 7};
+	envelope_print(&e, &out);
+	assert_non_null(strstr(buf_cstr(&out), "\nsubmitter 1000\nsender\nrcpt root\n"));
+	assert_int_equal(envelope_parse(buf_view(&out), &back, &why), 0);
+	assert_int_equal(back.sender.len + back.login.len + back.name.len, 0);
+	envelope_free(&back);
+	buf_free(&out);
+}
+
+/* -F and the password file are the caller's: they cannot add a line. */
+static void
+test_words_stay_on_their_line(void **state)
+{
+	struct envelope e = sample(), back;
+	struct buf out = {0};
+	const char *why;
+
+	(void)state;
+	e.name = STR("x\nrcpt victim@example\r\n");
+	e.login = STR("a\nb\tc");
+	envelope_print(&e, &out);
+	assert_int_equal(envelope_parse(buf_view(&out), &back, &why), 0);
+	assert_int_equal(back.rcpt_count, 3);
+	assert_true(str_eq(back.name, STR("x rcpt victim@example  ")));
+	assert_true(str_eq(back.login, STR("a b c")));
+	envelope_free(&back);
+	buf_free(&out);
+}
+
+/* Replaces the first old in the sample's text, puts the right offset in, and parses. */
+static const char *
+damaged(const char *old, const char *new)
+{
+	struct envelope e = sample();
+	struct buf out = {0}, text = {0};
+
+	envelope_print(&e, &out);
+	const char *all = buf_cstr(&out), *at = strstr(all, old);
+	assert_non_null(at);
+	buf_add(&text, all, (size_t)(at - all));
+	buf_puts(&text, new);
+	buf_puts(&text, at + strlen(old));
+	char digits[11];
+	struct buf number = {0};
+	buf_print(&number, "%010zu", text.len);
+	memcpy(digits, buf_cstr(&number), sizeof digits);
+	if (strncmp(text.ptr, "mtabox 1 message ", 17) == 0 &&
+	    strncmp(text.ptr + 17, "0000000320", 10) == 0)
+		memcpy(text.ptr + 17, digits, 10);
+	const char *why = parse_error(buf_view(&text));
+	buf_free(&number);
+	buf_free(&text);
+	buf_free(&out);
+	return why;
+}
+
+static void
+test_damage(void **state)
+{
+	static const struct {
+		const char *old, *new;
+	} bad[] = {
+		{"mtabox 1", "mtabox 2"},
+		{"mtabox", "Mtabox"},
+		{"0000000320", "0000000319"},
+		{"0000000320", "0000000321"},
+		{"0000000320", "0000000090"},
+		{"0000000320", "0099999999"},
+		{"0000000320", "+000000341"},
+		{"00000000000012345", "0000000000001234x"},
+		{"00000000000012345", "-0000000000012345"},
+		{"8bit=1", "8bit=2"},
+		{"nul=0", "nul=x"},
+		{"longest=0", "longest=_"},
+		{"text ", "test "},
+		{"present=1", "present=2"},
+		{"present=1 date=1", "date=1 present=1"},
+		{"mime=0", "mime=0 more=1"},
+		{" mime=0", ""},
+		{"header", "Header"},
+		{"arrived 1795341234", "arrived x"},
+		{"b3a4 1\n", "b3a4 1 2\n"},
+		{"arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\n", ""},
+		{"submitter 1000", "submitter 4294967296"},
+		{"submitter 1000", "submitter -1"},
+		{"submitter 1000 alice", "submitter"},
+		{"alice\nname", "al\rice\nname"},
+		{"name Alice Liddell\n", "name A\nname B\n"},
+		{"name Alice Liddell\nsender", "sender x@y.example\nsender"},
+		{"sender alice@router.example\n", ""},
+		{"sender alice@router.example", "sender "},
+		{"sender alice@router.example", "sender <alice@router.example>"},
+		{"sender alice@router.example", "sender alice@router.example "},
+		{"sender alice@router.example", "sender a@b.example, c@d.example"},
+		{"sender alice@router.example", "sender a@b.example\r"},
+		{"rcpt root\n", "rcpt\n"},
+		{"rcpt root\n", "rcpt \n"},
+		{"rcpt root\n", "rcpt root \n"},
+		{"rcpt root\n", "rcpt  root\n"},
+		{"rcpt root\n", "rcptroot\n"},
+		{"rcpt root\n", "rcpt a@b.example> SIZE=1\n"},
+		{"rcpt root\n", "rcpt Root <root>\n"},
+		{"rcpt root\n", "sender a@b.example\n"},
+		{"rcpt root\n", "\n"},
+		{"rcpt root\n", "bogus\n"},
+		{"c.example\n\n", "c.example\n"},
+		{"c.example\n\n", "c.example\n\n\n"},
+		{"c.example\n\n", "c.example\n\nx\n"},
+		{"c.example\n\n", "c.example\n\nx"},
+		{"rcpt root\nrcpt bob@mail.example\nrcpt \"a b\"@c.example\n", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		if (!damaged(bad[i].old, bad[i].new))
+			fail_msg("accepted: \"%s\" for \"%s\"", bad[i].new, bad[i].old);
+	assert_null(damaged("rcpt root\n", "rcpt root\n"));
+	assert_null(damaged("rcpt root\n", ""));
+	assert_null(damaged("name Alice Liddell\n", ""));
+}
+
+/* Any prefix is refused without a look beyond its end. What is accepted with one byte changed
+ * has only addresses in it, and its words print as they were read. */
+static void
+test_cuts_and_flips(void **state)
+{
+	struct envelope e = sample(), back;
+	struct buf out = {0}, again = {0};
+	const char *why;
+
+	(void)state;
+	envelope_print(&e, &out);
+	size_t words = out.len - (size_t)(strstr(buf_cstr(&out), "name ") - out.ptr);
+	for (size_t n = 0; n < out.len; n++) {
+		char *exact = malloc(n + !n);
+		memcpy(exact, out.ptr, n);
+		assert_non_null(parse_error((struct str){exact, n}));
+		free(exact);
+	}
+	for (size_t i = 0; i < out.len * 256; i++) {
+		char kept = out.ptr[i / 256];
+		out.ptr[i / 256] = (char)i;
+		if (envelope_parse(buf_view(&out), &back, &why) == 0) {
+			again.len = 0;
+			for (size_t k = 0; k < back.rcpt_count; k++)
+				assert_true(envelope_is_address(back.rcpts[k]));
+			envelope_print(&back, &again);
+			assert_true(str_eq(buf_tail(&again, again.len - words),
+					   buf_tail(&out, out.len - words)));
+			envelope_free(&back);
+		}
+		out.ptr[i / 256] = kept;
+	}
+	buf_free(&out);
+	buf_free(&again);
+}
+
+static void
+test_is_address(void **state)
+{
+	char longest[LIMIT_ADDRESS + 8];
+
+	(void)state;
+	assert_true(envelope_is_address(STR("root")));
+	assert_true(envelope_is_address(STR("a@b.example")));
+	assert_false(envelope_is_address(STR("")));
+	assert_false(envelope_is_address(STR("<>")));
+	assert_false(envelope_is_address(STR("a@b.example\r\nDATA")));
+	assert_false(envelope_is_address((struct str){"a\0b@c.example", 13}));
+	memset(longest, 'a', sizeof longest);
+	assert_false(envelope_is_address((struct str){longest, sizeof longest}));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_form),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_offset_limits),
+		cmocka_unit_test(test_null_sender_and_nobody),
+		cmocka_unit_test(test_words_stay_on_their_line),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_cuts_and_flips),
+		cmocka_unit_test(test_is_address),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

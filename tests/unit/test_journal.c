@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: ISC */
+#include "journal.h"
+#include "codec.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const struct str rcpts[] = {
+	{"root", 4},
+	{"b@mail.example", 14},
+	{"c@mail.example", 14},
+	{"d@mail.example", 14},
+	{"e@mail.example", 14},
+};
+static const struct envelope envelope = {
+	.arrived = {1795341234, 100000, 7, true},
+	.sender = {"alice@router.example", 20},
+	.rcpts = rcpts,
+	.rcpt_count = 5,
+};
+
+/* A moment of the boot in which the message arrived. */
+static struct stamp
+at(int64_t seconds)
+{
+	return (struct stamp){1795341234 + seconds, 100000 + seconds * 1000, 7, true};
+}
+
+/* A line of any content with a right checksum. */
+static void
+add_line(struct buf *log, const char *content)
+{
+	buf_print(log, "%s %08x\n", content, (unsigned)codec_crc32(str_of(content)));
+}
+
+/* "event STAMP rest" with a stamp that can be. */
+static void
+add_event(struct buf *log, const char *event, const char *rest)
+{
+	struct buf content = {0};
+
+	buf_print(&content, "%s 1795341300 166000 0000000000000007 1 %s", event, rest);
+	add_line(log, buf_cstr(&content));
+	buf_free(&content);
+}
+
+static void
+add_outcome(struct buf *log, int64_t when, const char *set, enum verdict v, const char *text)
+{
+	struct stamp now = at(when);
+	struct outcome o = outcome_make(v, 4, 1, "%s", text);
+
+	o.code = v == TEMPFAIL ? 451 : v == DELIVERED ? 250 : 550;
+	journal_print_outcome(&now, str_of(set), &o, log);
+}
+
+static void
+add_bounce(struct buf *log, int64_t when, const char *set, const char *address)
+{
+	struct stamp now = at(when);
+
+	journal_print_bounce(&now, str_of(set), str_of(address), log);
+}
+
+static struct journal
+fold(const struct buf *log)
+{
+	struct journal j;
+
+	journal_fold(buf_view(log), &envelope, &j);
+	return j;
+}
+
+/* One letter for each recipient: - pending, s sent, f failed, b failed and bounced. */
+static const char *
+fates(const struct journal *j)
+{
+	static char text[64];
+	size_t i;
+
+	for (i = 0; i < j->count && i < sizeof text - 1; i++)
+		text[i] = j->rcpts[i].fate == JOURNAL_SENT ? 's' :
+			  j->rcpts[i].fate == JOURNAL_PENDING ? '-' :
+			  j->rcpts[i].bounced ? 'b' : 'f';
+	text[i] = '\0';
+	return text;
+}
+
+static void
+expect_fates(const struct buf *log, const char *want, size_t skipped)
+{
+	struct journal j = fold(log);
+
+	assert_string_equal(fates(&j), want);
+	assert_int_equal(j.skipped, skipped);
+	journal_free(&j);
+}
+
+static void
+test_empty(void **state)
+{
+	struct buf log = {0};
+	struct journal j = fold(&log);
+
+	(void)state;
+	assert_string_equal(fates(&j), "-----");
+	assert_int_equal(journal_pending(&j), 5);
+	assert_int_equal(journal_unbounced(&j), 0);
+	assert_int_equal(j.age, 0);
+	assert_false(j.has_facts);
+	assert_int_equal(j.rcpts[4].last_at.wall, 1795341234);
+	struct outcome o = journal_outcome(&j.rcpts[0]);
+	assert_int_equal(o.verdict, TEMPFAIL);
+	assert_string_equal(o.text, "");
+	journal_free(&j);
+}
+
+static void
+test_form(void **state)
+{
+	struct buf log = {0};
+	struct stamp now = at(1);
+
+	(void)state;
+	journal_print_facts(&now, 1795341235, STR("k2u9@router"), STR("router"), &log);
+	journal_print_mailbox(&now, 4, 2049, 131083, 40960, &log);
+	add_outcome(&log, 2, "0,2-4", TEMPFAIL, "connection refused");
+	add_outcome(&log, 2, "*", DELIVERED, "");
+	add_bounce(&log, 3, "2-3", "alice@router.example");
+	struct str rest = buf_view(&log);
+	static const char *const want[] = {
+		"facts 1795341235 101000 0000000000000007 1 * 1795341235 k2u9@router router ",
+		"mailbox 1795341235 101000 0000000000000007 1 4 2049 131083 40960 ",
+		"deferred 1795341236 102000 0000000000000007 1 0,2-4 4.4.1 451 connection refused ",
+		"sent 1795341236 102000 0000000000000007 1 * 2.4.1 250 ",
+		"bounce 1795341237 103000 0000000000000007 1 2-3 alice@router.example ",
+	};
+	for (size_t i = 0; i < 5; i++) {
+		struct str line = str_cut(&rest, '\n');
+		assert_true(str_eq(str_upto(line, line.len - 8), str_of(want[i])));
+	}
+	assert_int_equal(rest.len, 0);
+	buf_free(&log);
+}
+
+static void
+test_life(void **state)
+{
+	struct buf log = {0};
+	struct stamp now = at(10);
+
+	(void)state;
+	journal_print_facts(&now, 1795341244, STR("first@router"), STR("router"), &log);
+	journal_print_facts(&now, 1, STR("second@router"), STR("other"), &log);
+	add_outcome(&log, 11, "*", TEMPFAIL, "greylisted");
+	add_outcome(&log, 70, "1", DELIVERED, "ok queued as 12345");
+	add_outcome(&log, 71, "2-3", PERMFAIL, "no such user");
+	add_outcome(&log, 72, "*", TEMPFAIL, "later");
+	struct journal j = fold(&log);
+	assert_string_equal(fates(&j), "-sff-");
+	assert_int_equal(journal_pending(&j), 2);
+	assert_int_equal(journal_unbounced(&j), 2);
+	assert_true(j.has_facts && j.date == 1795341244);
+	assert_true(str_eq(j.message_id, STR("first@router")) && str_eq(j.host, STR("router")));
+	assert_int_equal(j.rcpts[0].attempts, 2);
+	assert_int_equal(j.rcpts[1].attempts, 1);
+	assert_int_equal(j.rcpts[0].last_at.boot, 172000);
+	assert_int_equal(j.rcpts[2].last_at.boot, 171000);
+	assert_true(str_eq(j.rcpts[0].last, STR("4.4.1 451 later")));
+	struct outcome o = journal_outcome(&j.rcpts[2]);
+	assert_int_equal(o.verdict, PERMFAIL);
+	assert_int_equal(o.code, 550);
+	assert_string_equal(o.text, "no such user");
+	assert_int_equal(j.age, 72);
+	assert_int_equal(j.newest.boot, 172000);
+	assert_int_equal(j.skipped, 0);
+	journal_free(&j);
+
+	add_bounce(&log, 73, "2-3", "alice@router.example");
+	j = fold(&log);
+	assert_string_equal(fates(&j), "-sbb--");
+	assert_int_equal(journal_unbounced(&j), 0);
+	assert_int_equal(j.rcpts[5].bounce, 1);
+	assert_int_equal(j.rcpts[5].attempts, 0);
+	assert_int_equal(j.rcpts[5].last_at.boot, 173000);
+	assert_true(str_eq(j.rcpts[5].address, STR("alice@router.example")));
+	assert_true(str_eq(j.covers[0], STR("2-3")));
+	journal_free(&j);
+
+	/* The bounce fails and is bounced elsewhere; the rest arrives. */
+	add_outcome(&log, 80, "5", PERMFAIL, "no such user");
+	add_bounce(&log, 81, "5", "postmaster");
+	add_outcome(&log, 82, "*", DELIVERED, "ok");
+	expect_fates(&log, "ssbbsbs", 0);
+	buf_free(&log);
+}
+
+static void
+test_final_is_final(void **state)
+{
+	struct buf log = {0};
+
+	(void)state;
+	add_outcome(&log, 1, "0", DELIVERED, "ok");
+	add_outcome(&log, 2, "1", PERMFAIL, "no");
+	add_outcome(&log, 3, "0-1", PERMFAIL, "no");
+	add_outcome(&log, 4, "0-1", DELIVERED, "ok");
+	add_outcome(&log, 5, "0-2", TEMPFAIL, "later");
+	struct journal j = fold(&log);
+	assert_string_equal(fates(&j), "sf---");
+	assert_int_equal(j.rcpts[0].attempts, 0);
+	assert_int_equal(j.rcpts[2].attempts, 1);
+	assert_int_equal(j.rcpts[1].last_at.boot, 102000);
+	journal_free(&j);
+	buf_free(&log);
+}
+
+static void
+test_mailbox(void **state)
+{
+	struct buf log = {0};
+	struct stamp now = at(1);
+
+	(void)state;
+	journal_print_mailbox(&now, 0, 1, 2, 3, &log);
+	journal_print_mailbox(&now, 0, 4, UINT64_MAX, 6, &log);
+	add_outcome(&log, 2, "1", DELIVERED, "ok");
+	journal_print_mailbox(&now, 1, 7, 8, 9, &log);
+	add_event(&log, "mailbox", "0-1 1 2 3");
+	add_event(&log, "mailbox", "* 1 2 3");
+	add_event(&log, "mailbox", "5 1 2 3");
+	add_event(&log, "mailbox", "2 1 2");
+	add_event(&log, "mailbox", "2 1 2 3 4");
+	struct journal j = fold(&log);
+	assert_true(j.rcpts[0].has_mailbox);
+	assert_true(j.rcpts[0].device == 4 && j.rcpts[0].inode == UINT64_MAX);
+	assert_int_equal(j.rcpts[0].start, 6);
+	assert_false(j.rcpts[1].has_mailbox);
+	assert_false(j.rcpts[2].has_mailbox);
+	assert_int_equal(j.skipped, 5);
+	journal_free(&j);
+	buf_free(&log);
+}
+
+/* Lines with a right checksum that say what cannot be. */
+static void
+test_nonsense(void **state)
+{
+	static const struct {
+		const char *event, *rest;
+	} bad[] = {
+		{"sent", "0 4.0.0 250 x"}, {"sent", "0 5.0.0 250 x"}, {"failed", "0 2.0.0 1 x"},
+		{"deferred", "0 5.1.1 0 x"}, {"sent", "0 2.0.0 1000 x"}, {"sent", "0 2.0.0"},
+		{"sent", "0 2.0 250 x"}, {"sent", "0"}, {"sent", ""}, {"sent", "5 2.0.0 250 x"},
+		{"sent", "0-5 2.0.0 250 x"}, {"sent", "2-1 2.0.0 250 x"},
+		{"sent", "1,0 2.0.0 250 x"}, {"sent", "0,0 2.0.0 250 x"},
+		{"sent", "0-2,2 2.0.0 250 x"}, {"sent", "0, 2.0.0 250 x"},
+		{"sent", ",0 2.0.0 250 x"}, {"sent", "0- 2.0.0 250 x"},
+		{"sent", "-0 2.0.0 250 x"}, {"sent", "*,0 2.0.0 250 x"},
+		{"sent", "99999999999999999999 2.0.0 250 x"}, {"sent", " 2.0.0 250 x"},
+		{"Sent", "0 2.0.0 250 x"}, {"", "0 2.0.0 250 x"}, {"sen", "0 2.0.0 250 x"},
+		{"facts", "0 1 a@b c"}, {"facts", "* x a@b c"}, {"facts", "* 1 a@b"},
+		{"facts", "* 1 a@b c d"}, {"facts", "* 1 <a@b> c"}, {"facts", "* 1 a@b\r c"},
+		{"facts", "* 1  c"}, {"facts", "* -1 a@b c"},
+		{"bounce", "* a@b.example"}, {"bounce", "0"}, {"bounce", "0 "},
+		{"bounce", "0 <a@b.example>"}, {"bounce", "0 a@b.example\r"},
+		{"bounce", "0 a@b.example, c@d.example"}, {"bounce", "7 a@b.example"},
+	};
+	struct buf log = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		log.len = 0;
+		add_event(&log, bad[i].event, bad[i].rest);
+		struct journal j = fold(&log);
+		if (j.skipped != 1 || strcmp(fates(&j), "-----") != 0 || j.has_facts)
+			fail_msg("believed: %s %s", bad[i].event, bad[i].rest);
+		journal_free(&j);
+	}
+	log.len = 0;
+	add_line(&log, "sent 1 2 3 1 0 2.0.0 250 x");
+	add_line(&log, "sent");
+	add_line(&log, "");
+	buf_puts(&log, "\n\n 00000000\n");
+	expect_fates(&log, "-----", 6);
+	buf_free(&log);
+}
+
+static void
+test_torn_and_damaged(void **state)
+{
+	struct buf log = {0}, cut = {0};
+
+	(void)state;
+	add_outcome(&log, 1, "0", DELIVERED, "ok");
+	size_t first = log.len;
+	add_outcome(&log, 2, "1", DELIVERED, "ok");
+	size_t second = log.len;
+	add_outcome(&log, 3, "2", DELIVERED, "ok");
+
+	/* Cut anywhere in the second line, the first and what follows count; without only
+	 * its LF it is whole. */
+	for (size_t n = first; n < second; n++) {
+		cut.len = 0;
+		buf_str(&cut, str_upto(buf_view(&log), n));
+		expect_fates(&cut, n == second - 1 ? "ss---" : "s----",
+			     n > first && n < second - 1);
+		buf_putc(&cut, '\n');
+		buf_str(&cut, buf_tail(&log, second));
+		expect_fates(&cut, n == second - 1 ? "sss--" : "s-s--", n < second - 1);
+	}
+	/* One bad byte costs its line, two lines where it was the LF between them. */
+	for (size_t n = first; n < second; n++) {
+		log.ptr[n] ^= 1;
+		expect_fates(&log, n == second - 1 ? "s----" : "s-s--", 1);
+		log.ptr[n] ^= 1;
+	}
+	expect_fates(&log, "sss--", 0);
+	buf_free(&log);
+	buf_free(&cut);
+}
+
+static void
+test_long_lines(void **state)
+{
+	struct buf log = {0}, content = {0};
+
+	(void)state;
+	buf_puts(&content, "sent 1 2 0000000000000003 1 0 2.0.0 250 ");
+	while (content.len < LIMIT_JOURNAL_LINE - 10)
+		buf_putc(&content, 'x');
+	add_line(&log, buf_cstr(&content));
+	assert_int_equal(log.len, LIMIT_JOURNAL_LINE);
+	expect_fates(&log, "s----", 0);
+	buf_putc(&content, 'x');
+	log.len = 0;
+	add_line(&log, buf_cstr(&content));
+	expect_fates(&log, "-----", 1);
+	buf_free(&log);
+	buf_free(&content);
+}
+
+static void
+test_deferral_is_short(void **state)
+{
+	struct stamp now = at(1);
+	struct outcome o = {.verdict = TEMPFAIL, .code = 451};
+	struct buf log = {0};
+
+	(void)state;
+	memset(o.text, 'x', sizeof o.text - 1);
+	journal_print_outcome(&now, STR("0,2-4"), &o, &log);
+	assert_int_equal(log.len, LIMIT_DEFERRAL_LINE);
+	expect_fates(&log, "-----", 0);
+
+	/* Cut between characters. */
+	for (size_t shift = 0; shift < 3; shift++) {
+		for (size_t i = 0; i + 1 < sizeof o.text; i++)
+			o.text[i] = i < shift ? 'x' : "\xe2\x82\xac"[(i - shift) % 3];
+		log.len = 0;
+		journal_print_outcome(&now, STR("0"), &o, &log);
+		assert_in_range(log.len, LIMIT_DEFERRAL_LINE - 2, LIMIT_DEFERRAL_LINE);
+		assert_int_equal((unsigned char)log.ptr[log.len - 11], 0xac);
+	}
+
+	/* Final verdicts keep theirs, on one line. */
+	o = outcome_make(PERMFAIL, 1, 1, "no");
+	memcpy(o.text, "a\nb\rc", 6);
+	log.len = 0;
+	journal_print_outcome(&now, STR("*"), &o, &log);
+	expect_fates(&log, "fffff", 0);
+	struct journal j = fold(&log);
+	assert_true(str_eq(j.rcpts[0].last, STR("5.1.1 0 a?b?c")));
+	journal_free(&j);
+
+	/* The set is never cut. */
+	struct buf set = {0};
+	for (unsigned i = 0; i < 200; i += 2)
+		buf_print(&set, "%s%u", i ? "," : "", i);
+	o = outcome_make(TEMPFAIL, 4, 1, "words");
+	log.len = 0;
+	journal_print_outcome(&now, buf_view(&set), &o, &log);
+	assert_non_null(strstr(buf_cstr(&log), ",196,198 4.4.1 0 "));
+	assert_null(strstr(buf_cstr(&log), "words"));
+	buf_free(&set);
+	buf_free(&log);
+}
+
+/* Thousands of recipients of which every other failed: several lines, no index lost. */
+static void
+test_many(void **state)
+{
+	enum { MANY = 10000 };
+	struct envelope many = envelope;
+	struct str *list = calloc(MANY, sizeof *list);
+	unsigned char *mark = calloc(MANY, 1);
+	struct buf set = {0}, log = {0};
+	struct outcome o = outcome_make(PERMFAIL, 1, 1, "no such user");
+	struct stamp now = at(1);
+	struct journal j;
+
+	(void)state;
+	for (size_t i = 0; i < MANY; i++)
+		list[i] = rcpts[1];
+	many.rcpts = list;
+	many.rcpt_count = MANY;
+	journal_fold((struct str){0}, &many, &j);
+	for (size_t i = 0; i < MANY; i += 2)
+		mark[i] = 1;
+	journal_print_set(&j, mark, &set);
+	journal_print_outcome(&now, buf_view(&set), &o, &log);
+	journal_print_bounce(&now, buf_view(&set), STR("alice@router.example"), &log);
+	journal_free(&j);
+	journal_fold(buf_view(&log), &many, &j);
+	assert_int_equal(j.skipped, 0);
+	assert_int_equal(journal_unbounced(&j), 0);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_int_equal(j.rcpts[i].fate, i % 2 ? JOURNAL_PENDING : JOURNAL_FAILED);
+		assert_int_equal(j.rcpts[i].bounced, i % 2 == 0);
+	}
+	assert_int_equal(j.count - MANY, set.len / (LIMIT_JOURNAL_LINE - LIMIT_ADDRESS - 128) + 1);
+	journal_free(&j);
+	free(list);
+	free(mark);
+	buf_free(&set);
+	buf_free(&log);
+}
+
+static void
+test_sets(void **state)
+{
+	static const struct {
+		const char *marks, *set;
+	} sets[] = {
+		{"10000", "0"}, {"00001", "4"}, {"10111", "0,2-4"}, {"11111", "0-4"},
+		{"10101", "0,2,4"}, {"11011", "0-1,3-4"}, {"01110", "*"}, {"01100", "1-2"},
+	};
+	struct buf log = {0}, out = {0};
+	unsigned char mark[5], back[5];
+
+	(void)state;
+	add_outcome(&log, 1, "0", DELIVERED, "ok");
+	add_outcome(&log, 1, "4", PERMFAIL, "no");
+	struct journal j = fold(&log);
+	for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+		for (size_t k = 0; k < 5; k++)
+			mark[k] = sets[i].marks[k] == '1';
+		out.len = 0;
+		journal_print_set(&j, mark, &out);
+		assert_string_equal(buf_cstr(&out), sets[i].set);
+		memset(back, 0xff, sizeof back);
+		assert_int_equal(journal_parse_set(buf_view(&out), &j, back), 0);
+		assert_memory_equal(mark, back, 5);
+	}
+	assert_int_equal(journal_parse_set(STR("3-5"), &j, back), -1);
+	assert_int_equal(journal_parse_set(STR(""), &j, back), -1);
+	journal_free(&j);
+	buf_free(&log);
+	buf_free(&out);
+}
+
+static void
+defer_at(struct buf *log, struct stamp when)
+{
+	struct outcome o = outcome_make(TEMPFAIL, 4, 1, "x");
+
+	journal_print_outcome(&when, STR("*"), &o, log);
+}
+
+static int64_t
+age_after(const struct stamp *events, size_t count)
+{
+	struct envelope e = envelope;
+	struct buf log = {0};
+	struct journal j;
+
+	e.arrived = events[0];
+	for (size_t i = 1; i < count; i++)
+		defer_at(&log, events[i]);
+	journal_fold(buf_view(&log), &e, &j);
+	assert_int_equal(j.skipped, 0);
+	int64_t age = j.age;
+	journal_free(&j);
+
+	/* To ask beforehand how old it will be is the same as to write it down. */
+	log.len = 0;
+	for (size_t i = 1; i + 1 < count; i++)
+		defer_at(&log, events[i]);
+	journal_fold(buf_view(&log), &e, &j);
+	assert_int_equal(journal_age(&j, &events[count - 1]), age);
+	journal_free(&j);
+	buf_free(&log);
+	return age;
+}
+#define AGE(...) age_after((struct stamp[]){__VA_ARGS__}, \
+			   sizeof((struct stamp[]){__VA_ARGS__}) / sizeof(struct stamp))
+
+static void
+test_age(void **state)
+{
+	const int64_t now = 1795341234, day = 86400, year = 365 * day;
+
+	(void)state;
+	/* Within a boot the wall clock does not matter. */
+	assert_int_equal(AGE({0, 5000, 1, 0}, {now, 65000, 1, 1}), 60);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now - 3 * day, 65000, 1, 1}), 60);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 65000, 1, 1}), 60);
+	assert_int_equal(AGE({0, 5000, 1, 0}, {9, 6000, 1, 0}, {now, 65000, 1, 1}), 60);
+	/* Across boots it does, where it can be believed. */
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + day, 100, 2, 1}), day);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {60, 100, 2, 0}, {70, 10100, 2, 0}), 10);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {60, 100, 2, 0}, {now + day, 9100, 2, 1}), day);
+	assert_int_equal(AGE({0, 5000, 1, 0}, {now, 100, 2, 1}, {now + 9, 9100, 2, 1}), 9);
+	assert_int_equal(AGE({0, 5000, 1, 0}, {now, 65000, 1, 1}, {now + day, 100, 2, 1}),
+			 day + 60);
+	/* A clock that was slow or ahead at arrival and right before the boot ended. */
+	assert_int_equal(AGE({now - year, 5000, 1, 1}, {now, 65000, 1, 1},
+			     {now + day, 100, 2, 1}), day + 60);
+	assert_int_equal(AGE({now + 56 * year, 5000, 1, 1}, {now, 65000, 1, 1},
+			     {now + day, 100, 2, 1}), day + 60);
+	/* A boot that believed in 2080 leaves no trace, set right or not. */
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100, 2, 1},
+			     {now + day, 60100, 2, 1}), day);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100, 2, 1},
+			     {now + day, 100, 3, 1}), day);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100, 2, 1},
+			     {now + 56 * year, 60100, 2, 1}, {70, 10100, 3, 0}), 60);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now - year, 100, 2, 1},
+			     {now + day, 100, 3, 1}), day);
+	/* A wall clock that went back across a boot: what the boot clocks saw. */
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 60, 65000, 1, 1},
+			     {now - 3 * day, 100, 2, 1}, {now - 3 * day, 7100, 2, 1}), 67);
+	/* No boot id: only the wall clock is left. */
+	assert_int_equal(AGE({now, 5000, 0, 1}, {now + 60, 65000, 0, 1}), 60);
+	assert_int_equal(AGE({now, 5000, 0, 1}, {now + 56 * year, 5100, 0, 1},
+			     {now + 60, 65000, 0, 1}), 60);
+	assert_int_equal(AGE({0, 5000, 0, 0}, {now, 65000, 0, 1}, {now + 5, 70000, 0, 1}), 5);
+	/* Numbers that no clock shows. */
+	int64_t far = INT64_MAX / 4;
+	assert_true(AGE({-far, -far, 1, 1}, {far, far, 1, 1}, {far, -far, 1, 1},
+			{far, far, 1, 1}, {far, far, 2, 1}, {-far, 0, 0, 1}) >= 0);
+}
+
+/* The tests' own CRC-32, bit by bit: what a line may change is not judged by the code that
+ * judges it. */
+static bool
+is_checked(struct str line)
+{
+	uint32_t crc = 0xffffffff, said = 0;
+
+	if (line.len < 9 || line.ptr[line.len - 9] != ' ')
+		return false;
+	for (size_t i = 0; i < line.len - 9; i++) {
+		crc ^= (unsigned char)line.ptr[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+	}
+	for (size_t i = line.len - 8; i < line.len; i++) {
+		char c = line.ptr[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return false;
+		said = said << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return said == ~crc;
+}
+
+/* Does a line with a right checksum say that somebody was sent to? */
+static bool
+says_sent(struct str text)
+{
+	while (text.len > 0) {
+		struct str line = str_cut(&text, '\n');
+		if (str_starts(line, STR("sent ")) && is_checked(line))
+			return true;
+	}
+	return false;
+}
+
+static uint32_t
+next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+static void
+mutate(struct buf *text, uint32_t *seed)
+{
+	static const char favourites[] = "\n 0*,-9f\0\xff";
+	size_t where = next_random(seed) % text->len, len = next_random(seed) % 40;
+	size_t other = next_random(seed) % text->len;
+
+	switch (next_random(seed) % 5) {
+	case 0:
+		text->ptr[where] = (char)next_random(seed);
+		break;
+	case 1:
+		text->ptr[where] = favourites[next_random(seed) % sizeof favourites];
+		break;
+	case 2: /* a piece goes */
+		len = len < text->len - where ? len : text->len - where - 1;
+		memmove(text->ptr + where, text->ptr + where + len, text->len - where - len);
+		text->len -= len;
+		break;
+	case 3: /* a piece comes twice */
+		len = len < text->len - where ? len : text->len - where;
+		len = len < text->len - other ? len : text->len - other;
+		memmove(text->ptr + where, text->ptr + other, len);
+		break;
+	case 4:
+		text->len = where + 1;
+		break;
+	}
+}
+
+/* Whatever happens to a journal, nobody pending becomes "sent" but by a whole line. */
+static void
+test_mutations(void **state)
+{
+	struct buf good = {0}, text = {0};
+	uint32_t seed = 20240229;
+	struct stamp now = at(1);
+
+	(void)state;
+	journal_print_facts(&now, 1, STR("a@b"), STR("c"), &good);
+	journal_print_mailbox(&now, 0, 1, 2, 3, &good);
+	add_outcome(&good, 1, "*", TEMPFAIL, "sent 0 2.0.0");
+	add_outcome(&good, 2, "2-3", PERMFAIL, "no");
+	add_bounce(&good, 3, "2-3", "alice@router.example");
+	size_t unsent = good.len;
+	add_outcome(&good, 4, "0", DELIVERED, "ok");
+	add_outcome(&good, 5, "*", DELIVERED, "ok");
+
+	for (unsigned round = 0; round < 20000; round++) {
+		text.len = 0;
+		buf_str(&text, str_upto(buf_view(&good), round % 2 ? unsent : good.len));
+		for (unsigned n = next_random(&seed) % 4; n < 4; n++)
+			mutate(&text, &seed);
+		char *exact = malloc(text.len);
+		memcpy(exact, text.ptr, text.len);
+		struct str bytes = {exact, text.len};
+		struct journal j;
+		journal_fold(bytes, &envelope, &j);
+		bool sent = strchr(fates(&j), 's') != NULL;
+		assert_true(!sent || says_sent(bytes));
+		assert_true(j.count >= 5 && journal_pending(&j) <= j.count);
+		for (size_t i = 0; i < j.count; i++)
+			assert_true(journal_outcome(&j.rcpts[i]).verdict == TEMPFAIL ||
+				    j.rcpts[i].fate != JOURNAL_PENDING);
+		journal_free(&j);
+		free(exact);
+	}
+	buf_free(&good);
+	buf_free(&text);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_form),
+		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_final_is_final),
+		cmocka_unit_test(test_mailbox),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_torn_and_damaged),
+		cmocka_unit_test(test_long_lines),
+		cmocka_unit_test(test_deferral_is_short),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_age),
+		cmocka_unit_test(test_mutations),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
