@@ -9,13 +9,15 @@
 #include "dns.h"
 
 /* The descriptor, or -1 with *why: "connecting to 192.0.2.1 port 587: Connection refused",
- * TEMPFAIL 4.4.1 whatever the cause. deadline in clock_ms() terms. */
+ * TEMPFAIL 4.4.1 whatever the cause, a path too long for a socket included. deadline in
+ * clock_ms() terms. */
 int net_dial(const struct dns_address *a, unsigned short port, int64_t deadline,
 	     struct outcome *why);
 int net_dial_unix(const char *path, int64_t deadline, struct outcome *why);
 
-/* Waits until fd is ready for events (POLLIN, POLLOUT) or other (may be -1) has something
- * to read. 0 at the deadline, else bit 1: fd is ready, bit 2: other is; -1 with errno. */
+/* Waits until fd is ready for events (POLLIN, POLLOUT) or other (may be -1) has something to
+ * read; closed or broken is ready. 1: fd is, 2: other is, 3: both, 0: deadline; -1 with
+ * errno. */
 int net_wait(int fd, short events, int other, int64_t deadline);
 
 #endif

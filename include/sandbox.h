@@ -16,18 +16,20 @@
 void sandbox_close(const int *keep, size_t count);
 
 /* Becomes uid and gid for good (no supplementary groups), and checks that there is no way
- * back. Where we are not root: nothing, unless uid is another one's: -1 with EPERM. */
+ * back; what sandbox_follow asked for stays. Where we are not root: nothing, unless uid is
+ * another one's: -1 with EPERM. */
 int sandbox_become(uid_t uid, gid_t gid);
 
-/* The signal that this process gets when its parent dies; ends at once when it is dead
- * already. */
+/* This process is killed when its parent dies, and ends at once when parent is dead already
+ * (getppid() is another one). */
 void sandbox_follow(pid_t parent);
 
-/* For a relay worker, everything opened: no core dumps, no new files, processes or larger
- * files (rlimits), no_new_privs, Landlock without any path where the kernel has it, and a
- * seccomp filter that allows what smtp, tls, net, dns and log still need and makes all else
- * fail with EPERM. Returns false where the kernel has no seccomp: said by the caller at
- * debug level. */
+/* For a relay worker, everything opened: no core dumps and no processes (rlimits; none on the
+ * size of files, the log may be one), not dumpable, no_new_privs, Landlock without any path
+ * where the kernel has it, and a seccomp filter that allows what smtp, tls, net, dns, worker
+ * and log still need, sockets of IPv4, IPv6 and unix only, and makes all else fail with
+ * EPERM. Returns false where the kernel has no seccomp or the filter does not know the
+ * machine: said by the caller at debug level. */
 bool sandbox_enter(void);
 
 #endif
