@@ -13,15 +13,16 @@
 struct tls; /* allocated: some 40 kB, of which only touched pages count */
 
 /* Begins a handshake with the server that name means (also SNI; an address literal has no
- * SNI). trust must outlive it. */
+ * SNI). trust must outlive it; fd stays the caller's. */
 struct tls *tls_open(int fd, const char *name, struct trust *trust);
-void tls_free(struct tls *t); /* nothing is sent */
+void tls_free(struct tls *t); /* wiped; nothing is sent */
 
-/* Moves records between the engine and the socket as far as that goes without waiting. 0; -1
- * when the connection is over: tls_failure says how. */
+/* Moves records between the engine and the socket as far as that goes without waiting, but
+ * not for ever. 0; -1 when the connection is over and all that came has been read:
+ * tls_failure says how it ended. */
 int tls_pump(struct tls *t);
 
-/* What tls_pump waits for: POLLIN, POLLOUT or both. */
+/* What tls_pump waits for: POLLIN, POLLOUT or both; 0: first read what has come. */
 short tls_events(const struct tls *t);
 
 bool tls_ready(const struct tls *t); /* the handshake is complete */

@@ -17,10 +17,10 @@
 
 struct trust_config {
 	bool verify;             /* false: any certificate passes, verified stays false */
-	struct str ca;           /* the PEM bundle's text; "" is an empty one */
+	int ca;                  /* the PEM bundle, open, for pread; -1: there is none */
 	const char *ca_name;     /* its path, for words */
 	unsigned char fingerprint[32], pin[32]; /* SHA-256 of the certificate / of its SPKI */
-	bool has_fingerprint, has_pin;
+	bool has_fingerprint, has_pin; /* what is set must match; then nothing else counts */
 	enum conf_clock clock;
 	struct stamp now;        /* for validity: see tls_clock in DESIGN 6 */
 	int64_t floor;           /* BUILD_TIME */
@@ -29,26 +29,24 @@ struct trust_config {
 struct trust {
 	const br_x509_class *vtable; /* must be first: &t->vtable goes to the engine */
 	const struct trust_config *config;
-	char name[256];          /* host that must be named in the certificate */
-	unsigned char *chain;    /* DER, one behind the other; allocated */
-	size_t chain_len;
-	struct { size_t start, len; } cert[16];
-	size_t cert_count;
-	bool too_big;
-	br_x509_minimal_context minimal;
-	br_x509_decoder_context decoder; /* of the leaf: its key, where nothing is verified */
-	const br_x509_pkey *key;
-	unsigned key_usages;
+	char name[256];          /* what the certificate must be for, no dot at its end */
+	unsigned char address[16];
+	size_t address_len;      /* 4 or 16 where name is an address literal, else 0 */
+	struct trust_work *work; /* trust.c's own */
 	bool verified;
-	struct outcome why;      /* TEMPFAIL 4.7.x in words, after a refusal */
+	struct outcome why;      /* TEMPFAIL 4.7.5 in words, after a refusal; else no text */
 	char subject[128], issuer[128]; /* of the leaf, for -v and for words */
 	unsigned char leaf_sha256[32];
 };
 
+/* config is borrowed until trust_free. */
 void trust_init(struct trust *t, const struct trust_config *config);
 void trust_free(struct trust *t);
 
-/* Hex or PEM-less pins from the configuration: 64 hex digits, ':' allowed. 0, or -1. */
+/* The host name or address literal that the next certificate must be for. */
+void trust_expect(struct trust *t, const char *name);
+
+/* Pins from the configuration: 64 hex digits, ':' allowed between bytes. 0, or -1. */
 int trust_parse_sha256(struct str s, unsigned char out[32]);
 
 #endif
