@@ -3,18 +3,18 @@
 # Core modules, bottom to top: the object list, the reading order and the law.
 # A module may include only modules to its left (scripts/check-order).
 BASE  = fmt log str buf stamp clock io file
-FORM  = outcome codec date addr text header alias url conf envelope journal retry
-PROTO = sasl smtp wire render dsn
-WORLD = spool dns net trust tls sandbox worker mbox relay
-TOP   = route submit queue
+FORM  = args outcome codec date addr text header alias url conf envelope journal retry
+PROTO = sasl reply smtp wire render dsn
+WORLD = spool rr dns net cert trust tls sandbox worker user mbox local relay
+TOP   = site agenda route submit attempt crew watch queue
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
 # These reach no system call, clock, environment or log (scripts/check-pure).
-PURE  = fmt str buf stamp $(FORM) $(PROTO) route
+PURE  = fmt str buf stamp $(FORM) $(PROTO) rr cert agenda route
 
 # Features: a 0 leaves the files out.
 TLS  ?= 1
 AUTH ?= 1
-OFF-$(TLS)  += trust tls
+OFF-$(TLS)  += cert trust tls
 OFF-$(AUTH) += sasl
 CORE = $(filter-out $(OFF-0),$(ORDER))
 APPLETS = main sendmail mailq newaliases deliver
@@ -53,21 +53,24 @@ endif
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date -r Makefile +%s)
 VERSION ?= 0.1
 
+# V=1 shows the commands.
+Q = $(if $(V),,@)
+
 OBJ = $(CORE:%=$B/core/%.o) $(APPLETS:%=$B/applets/%.o)
 
 all: $B/mtabox
 
 $B/mtabox: $(OBJ) $(BEARSSL_LIB)
-	$(CC) $(CFLAGS) $(CODE) $(STATIC) $(LDFLAGS) -Wl,-Map=$B/mtabox.map -o $@.full $(OBJ) $(BEARSSL_LIB)
-	$(STRIP) -s -R .comment -o $@ $@.full
+	$(Q)$(CC) $(CFLAGS) $(CODE) $(STATIC) $(LDFLAGS) -Wl,-Map=$B/mtabox.map -o $@.full $(OBJ) $(BEARSSL_LIB)
+	$(Q)$(STRIP) -s -R .comment -o $@ $@.full
 
 $B/core/%.o: core/%.c $B/config.h
 	@mkdir -p $(@D)
-	$(CC) $(LANG_FLAGS) $(CFLAGS) $(CODE) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(LANG_FLAGS) $(CFLAGS) $(CODE) -MMD -MP -c -o $@ $<
 
 $B/applets/%.o: applets/%.c $B/config.h
 	@mkdir -p $(@D)
-	$(CC) $(LANG_FLAGS) $(CFLAGS) $(CODE) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(LANG_FLAGS) $(CFLAGS) $(CODE) -MMD -MP -c -o $@ $<
 
 # Written only when its content changes.
 $B/config.h: FORCE $(BEARSSL_INC)/bearssl.h

@@ -7,20 +7,26 @@
 #ifndef QUEUE_H
 #define QUEUE_H
 
+#include "alias.h"
 #include "spool.h"
 
 struct queue_options {
 	const struct conf *conf;
+	const struct alias_file *aliases;
+	/* Looks whether the configuration's or the aliases' file has changed; true: *conf and *aliases are new
+	 * ones. May be NULL. */
+	bool (*reload)(void *ctx);
+	void *ctx;
 	bool stay;            /* do not exit when the queue is empty (-q15m) */
-	bool once;            /* one pass over what is due, then exit (-q in the foreground) */
 	bool now;             /* everything counts as due in the first pass */
 };
 
-/* Runs until the queue is empty (or as the options say). runner: the lock's descriptor. */
+/* Runs until the queue is empty, or for ever with stay, or (conf->defer) until each message
+ * that was there had its attempt. runner: the lock's descriptor, closed at the end. */
 void queue_run(struct spool *s, int runner, const struct queue_options *o);
 
-/* Makes sure that a runner lives: starts one in the background if none does. 0, or -1 with
- * errno: the mail is safe, but nobody delivers it now. */
+/* Makes sure that a runner lives: starts one in the background if none does; with now, wakes
+ * the one that does. 0, or -1 with errno: the mail is safe, but nobody delivers it now. */
 int queue_start(struct spool *s, const struct queue_options *o);
 
 #endif

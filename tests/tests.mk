@@ -8,14 +8,14 @@ UNIT_CORE  = $(filter $(patsubst core/%.c,%,$(wildcard core/*.c)),$(CORE))
 
 $B/unit/core/%.o: core/%.c $B/config.h
 	@mkdir -p $(@D)
-	$(UNIT_CC) $(UNIT_FLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(UNIT_CC) $(UNIT_FLAGS) -MMD -MP -c -o $@ $<
 
 $B/unit/libcore.a: $(UNIT_CORE:%=$B/unit/core/%.o)
 	@rm -f $@
 	@ar rcs $@ $^
 
 $B/unit/test_%: tests/unit/test_%.c $B/unit/libcore.a
-	$(UNIT_CC) $(UNIT_FLAGS) -DTOP='"$(CURDIR)"' -MMD -MP -o $@ $< $B/unit/libcore.a -lcmocka -lbearssl
+	$(Q)$(UNIT_CC) $(UNIT_FLAGS) -DTOP='"$(CURDIR)"' -MMD -MP -o $@ $< $B/unit/libcore.a -lcmocka -lbearssl
 
 unit-%: $B/unit/test_%
 	CMOCKA_MESSAGE_OUTPUT=TAP $<

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The applets: one function each, called with main's arguments. applets.def lists them.
+ */
+#ifndef APPLETS_H
+#define APPLETS_H
+
+#define APPLET(name, help) int name##_main(int argc, char **argv);
+#include "applets.def"
+#undef APPLET
+
+#endif

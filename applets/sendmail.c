@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: ISC */
+#include "applets.h"
+#include "args.h"
+#include "clock.h"
+#include "file.h"
+#include "log.h"
+#include "queue.h"
+#include "site.h"
+#include "submit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WAIT_MS = 60 * 1000 }; /* for the first attempt: -v, -odi */
+
+/* Letters that take a value, ours and those that others' sendmails have: their values must
+ * never be taken for recipients. */
+static const char grammar[] = "A:B:b:C:cD:d;E:e:F:f:Gh:IiJ:L:M:mN:nO:o:p:Q:q;R:r:sTtUV:vX:x";
+
+static const char usage_text[] =
+	"usage: sendmail [option...] [recipient...] < message\n"
+	"  -t            take recipients from To, Cc and Bcc as well\n"
+	"  -f ADDRESS    envelope sender ('' or '<>': none); also -r\n"
+	"  -F NAME       full name, where the message has no From\n"
+	"  -i, -oi       a line with a lone dot does not end the message\n"
+	"  -bm -bp -bi -bq -bP   send; mailq; newaliases; queue only; print the configuration\n"
+	"  -odb -odi -odq        deliver in the background, wait for it, only queue\n"
+	"  -q[f], -q15m, -qI ID  try all that is queued now; keep running; try one message\n"
+	"  -C FILE, -O KEY=VALUE configuration file; one setting\n"
+	"  -L TAG, -v    name in the log; show what happens\n"
+	"Other options of sendmail are accepted without effect.\n";
+
+struct invocation {
+	struct site_options site;
+	char mode;              /* of -b: m p i q P */
+	char delivery;          /* of -od: b i q */
+	bool run_queue, stay;
+	const char *queue_id;
+	bool take_recipients, dots, verbose;
+	const char *sender, *name;
+	struct addr_set rcpts;
+	struct buf complaint;   /* the first bad argument */
+	int status;             /* of the command line: 0, or what to exit with */
+};
+
+static void
+refuse(struct invocation *in, int status, const char *fmt, const char *what)
+{
+	if (in->status)
+		return;
+	in->status = status;
+	log_error(fmt, what);
+}
+
+static void
+add_recipient(void *ctx, struct str address)
+{
+	struct invocation *in = ctx;
+
+	addr_set_add(&in->rcpts, address);
+}
+
+static void
+complain(void *ctx, struct str piece, const char *why)
+{
+	struct invocation *in = ctx;
+
+	if (in->status)
+		return;
+	in->status = EX_DATAERR;
+	log_error("recipient '%.*s': %s", STR_ARG(piece), why);
+}
+
+static void
+take_mode(struct invocation *in, const char *value)
+{
+	if (strchr("mpiqP", value[0]) && value[0])
+		in->mode = value[0];
+	else
+		refuse(in, EX_USAGE, "-b%s is not supported (see sendmail --help)", value);
+}
+
+static void
+take_queue(struct invocation *in, const char *value, struct args *args)
+{
+	in->run_queue = true;
+	if (value[0] >= '0' && value[0] <= '9')
+		in->stay = true;
+	else if (value[0] == 'I')
+		in->queue_id = value[1] ? value + 1 : args->argv[args->at] ?
+			       args->argv[args->at++] : "";
+	else if (value[0] && value[0] != 'f')
+		refuse(in, EX_USAGE, "-q%s is not supported: -q, -qf, -q15m or -qI ID", value);
+}
+
+/* -oi and the delivery modes; all others are accepted without effect. */
+static void
+take_old_option(struct invocation *in, const char *value)
+{
+	if (strcmp(value, "i") == 0)
+		in->dots = false;
+	else if (value[0] == 'd' && value[1] && strchr("biq", value[1]))
+		in->delivery = value[1];
+}
+
+static void
+take_option(struct invocation *in, int letter, const char *value, struct args *args)
+{
+	if (site_take_option(&in->site, letter, value))
+		return;
+	switch (letter) {
+	case ARGS_OPERAND:
+		addr_parse_list(str_of(value), add_recipient, complain, in);
+		break;
+	case ARGS_UNKNOWN:
+		log_warn("unknown option -%s ignored", value);
+		break;
+	case ARGS_MISSING:
+		refuse(in, EX_USAGE, "option -%s needs a value (see sendmail --help)", value);
+		break;
+	case 't': in->take_recipients = true; break;
+	case 'i': in->dots = false; break;
+	case 'v': in->verbose = true; break;
+	case 'f':
+	case 'r': in->sender = value; break;
+	case 'F': in->name = value; break;
+	case 'b': take_mode(in, value); break;
+	case 'q': take_queue(in, value, args); break;
+	case 'o': take_old_option(in, value); break;
+	}
+}
+
+static void
+parse(struct invocation *in, char **argv)
+{
+	struct args args;
+	const char *value;
+	int letter;
+
+	*in = (struct invocation){.mode = 'm', .delivery = 'b', .dots = true};
+	args_init(&args, argv);
+	while ((letter = args_next(&args, grammar, &value)) != ARGS_END)
+		take_option(in, letter, value, &args);
+}
+
+/* -f, else who we are; never without a domain. 0, or a status. */
+static int
+find_sender(const struct invocation *in, const struct site *site, struct buf *sender)
+{
+	const char *why;
+	struct buf self = {0};
+
+	if (in->sender && addr_parse_sender(str_of(in->sender), sender, &why)) {
+		log_error("sender '%s': %s", in->sender, why);
+		return EX_DATAERR;
+	}
+	if (!in->sender) {
+		if (site->self.name.len)
+			buf_str(&self, buf_view(&site->self.name));
+		else
+			buf_print(&self, site->self.uid ? "uid%u" : "root", (unsigned)site->self.uid);
+		if (addr_parse(buf_view(&self), sender, &why))
+			buf_puts(sender, "postmaster");
+		buf_free(&self);
+	}
+	if (sender->len && addr_domain(buf_view(sender)).len == 0)
+		buf_print(sender, "@%s", site->conf.mailname);
+	return 0;
+}
+
+static int
+open_spool(struct spool *spool, const struct site *site)
+{
+	if (spool_open(spool, &site->conf) == 0)
+		return 0;
+	log_error("cannot use the spool directory %s: %s (set spooldir in %s, or create it for uid %u)",
+		  site->conf.spooldir, strerror(errno), site->path, (unsigned)geteuid());
+	return errno == ENOENT || errno == EACCES || errno == EPERM ? EX_CANTCREAT : EX_TEMPFAIL;
+}
+
+/* True when the message has had an attempt or has left the queue. */
+static bool
+was_tried(struct spool *spool, const char *id)
+{
+	struct buf text = {0}, journal = {0};
+	struct envelope e;
+	struct journal j;
+	const char *why;
+	int fd = spool_peek(spool, 'Q', str_of(id));
+	bool tried = true;
+
+	if (fd < 0)
+		return true;
+	if (spool_read(fd, &text, &journal, &e, &j, &why) == 0) {
+		for (size_t n = 0; n < j.count; n++)
+			tried = tried && (j.rcpts[n].fate != JOURNAL_PENDING || j.rcpts[n].attempts);
+		journal_free(&j);
+		envelope_free(&e);
+	}
+	buf_free(&text);
+	buf_free(&journal);
+	close(fd);
+	return tried;
+}
+
+static void
+wait_for_attempt(struct spool *spool, const char *id)
+{
+	int64_t deadline = clock_ms() + WAIT_MS;
+	long pause_ms = 10;
+
+	while (!was_tried(spool, id) && clock_ms() < deadline) {
+		nanosleep(&(struct timespec){0, pause_ms * 1000000}, NULL);
+		pause_ms = pause_ms < 200 ? pause_ms * 2 : 250;
+	}
+}
+
+static bool
+reload(void *ctx)
+{
+	return site_reload(ctx);
+}
+
+static int
+send_message(struct invocation *in, struct site *site)
+{
+	struct spool spool;
+	struct buf sender = {0}, why = {0};
+	char id[SPOOL_ID + 1];
+	int status = find_sender(in, site, &sender);
+
+	if (status || (status = open_spool(&spool, site)))
+		return status;
+	if (site_load_aliases(site, NULL, NULL)) {
+		log_error("cannot read the aliases file %s:", site->conf.aliases);
+		return EX_TEMPFAIL;
+	}
+	struct submission sub = {
+		.conf = &site->conf, .aliases = &site->aliases, .sender = buf_view(&sender),
+		.name = str_of(in->name), .uid = site->self.uid,
+		.login = buf_view(&site->self.name), .take_recipients = in->take_recipients,
+		.dots = in->dots, .fd = STDIN_FILENO, .rcpts = in->rcpts,
+	};
+	status = submit(&sub, &spool, id, &why);
+	if (status) {
+		log_error("message not accepted: %.*s", STR_ARG(why));
+		return status;
+	}
+	log_debug("queued as %s", id);
+	if (in->mode == 'q' || in->delivery == 'q' || site->conf.defer)
+		return EX_OK;
+	struct queue_options o = {
+		.conf = &site->conf, .aliases = &site->aliases, .reload = reload, .ctx = site,
+	};
+	if (queue_start(&spool, &o))
+		log_warn("%s is queued, but no queue runner could be started:", id);
+	else if (in->verbose || in->delivery == 'i')
+		wait_for_attempt(&spool, id);
+	return EX_OK;
+}
+
+static int
+run_queue(struct invocation *in, struct site *site)
+{
+	struct spool spool;
+	int status = open_spool(&spool, site);
+
+	if (status)
+		return status;
+	if (site_load_aliases(site, NULL, NULL))
+		log_warn("cannot read the aliases file %s:", site->conf.aliases);
+	if (in->queue_id && spool_touch(&spool, str_of(in->queue_id))) {
+		log_error("no message %s in the queue", in->queue_id);
+		return EX_DATAERR;
+	}
+	struct queue_options o = {
+		.conf = &site->conf, .aliases = &site->aliases, .reload = reload, .ctx = site, .stay = in->stay,
+		.now = !in->queue_id,
+	};
+	if (queue_start(&spool, &o)) {
+		log_error("cannot start the queue runner in %s:", site->conf.spooldir);
+		return EX_OSERR;
+	}
+	return EX_OK;
+}
+
+static int
+print_conf(const struct site *site)
+{
+	struct buf out = {0};
+
+	conf_print(&site->conf, &out);
+	int rc = file_write(STDOUT_FILENO, buf_view(&out));
+	buf_free(&out);
+	return rc ? EX_IOERR : EX_OK;
+}
+
+int
+sendmail_main(int argc, char **argv)
+{
+	static struct invocation in;
+	static struct site site;
+	int status;
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0)
+		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
+	parse(&in, argv);
+	if (in.status)
+		return in.status;
+	if (in.mode == 'p')
+		return mailq_main(argc, argv);
+	if (in.mode == 'i')
+		return newaliases_main(argc, argv);
+	log_verbose(in.verbose);
+	status = site_load(&site, &in.site);
+	if (in.mode == 'P' && status == EX_CONFIG)
+		print_conf(&site);
+	if (status)
+		return status;
+	if (in.mode == 'P')
+		return print_conf(&site);
+	if (in.run_queue)
+		return run_queue(&in, &site);
+	return send_message(&in, &site);
+}

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: ISC */
+#include "attempt.h"
+#include "clock.h"
+#include "dsn.h"
+#include "file.h"
+#include "log.h"
+#include "render.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WRITE_AGAIN_MS = 5000 };
+
+uint32_t
+attempt_salt(struct str id)
+{
+	uint32_t salt = 0;
+
+	for (size_t n = 0; n < id.len; n++)
+		salt = salt * 31 + (unsigned char)id.ptr[n];
+	return salt;
+}
+
+/* --- opening and closing --------------------------------------------------------------- */
+
+static void
+refold(struct attempt *a)
+{
+	journal_free(&a->journal);
+	journal_fold(buf_view(&a->log), &a->envelope, &a->journal);
+}
+
+/* The arrays that go by recipient follow a journal that has grown by a bounce. */
+static void
+fit_marks(struct attempt *a, size_t before)
+{
+	size_t count = a->journal.count;
+
+	a->mark = buf_array(a->mark, count, 1);
+	a->verdict_set = buf_array(a->verdict_set, count, 1);
+	memset(a->mark + before, ATTEMPT_IDLE, count - before);
+	memset(a->verdict_set, 0, count);
+}
+
+static void
+set_aside(struct attempt *a, char state, const char *why)
+{
+	log_error("%s: %s: kept as %c%s", a->id, why, state, a->id);
+	if (spool_move(a->spool, &a->claim, state)) {
+		log_error("%s: cannot rename it:", a->id);
+		spool_release(&a->claim);
+	}
+}
+
+enum spool_result
+attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, struct str id)
+{
+	const char *why = "";
+
+	*a = (struct attempt){.spool = spool, .conf = conf};
+	memcpy(a->id, id.ptr, SPOOL_ID);
+	enum spool_result r = spool_claim(spool, 'Q', id, &a->claim);
+	if (r == SPOOL_ERROR && errno != EINVAL) {
+		log_error("%s: cannot be locked now:", a->id);
+		return SPOOL_BUSY;
+	}
+	if (r == SPOOL_ERROR)
+		log_error("%s: not a file that we deliver, left alone", a->id);
+	if (r != SPOOL_OK)
+		return r;
+	if (spool_read(a->claim.fd, &a->text, &a->log, &a->envelope, &a->journal, &why) == 0) {
+		fit_marks(a, 0);
+		return SPOOL_OK;
+	}
+	if (errno == EINVAL) {
+		set_aside(a, 'C', why);
+	} else {
+		log_error("%s: cannot be read now: %s", a->id, why);
+		spool_release(&a->claim);
+		r = SPOOL_BUSY;
+	}
+	buf_free(&a->text);
+	buf_free(&a->log);
+	return r == SPOOL_OK ? SPOOL_ERROR : r;
+}
+
+static void
+free_memory(struct attempt *a)
+{
+	journal_free(&a->journal);
+	envelope_free(&a->envelope);
+	buf_free(&a->text);
+	buf_free(&a->log);
+	buf_free(&a->fields);
+	buf_free(&a->unwritten);
+	free(a->mark);
+	free(a->verdict_set);
+}
+
+void
+attempt_close(struct attempt *a)
+{
+	if (a->claim.fd >= 0)
+		spool_release(&a->claim);
+	free_memory(a);
+}
+
+void
+attempt_hold(struct attempt *a)
+{
+	set_aside(a, 'H', "undeliverable, and neither its sender nor a postmaster can be told");
+}
+
+/* --- marks ----------------------------------------------------------------------------- */
+
+static void
+set_mark(struct attempt *a, size_t n, unsigned char mark)
+{
+	a->waiting -= a->mark[n] == ATTEMPT_WAITING;
+	a->taken -= a->mark[n] >= ATTEMPT_TAKEN;
+	a->mark[n] = mark;
+	a->waiting += mark == ATTEMPT_WAITING;
+	a->taken += mark >= ATTEMPT_TAKEN;
+}
+
+void
+attempt_want(struct attempt *a, size_t n)
+{
+	set_mark(a, n, ATTEMPT_WAITING);
+}
+
+void
+attempt_take(struct attempt *a, size_t n, unsigned char mark)
+{
+	set_mark(a, n, mark);
+}
+
+void
+attempt_untake(struct attempt *a, size_t n)
+{
+	set_mark(a, n, ATTEMPT_WAITING);
+}
+
+/* --- recording ------------------------------------------------------------------------- */
+
+/* The journal's ranges point into its text, which may move when it grows. */
+static void
+remember(struct attempt *a, struct str lines)
+{
+	buf_str(&a->log, lines);
+	refold(a);
+}
+
+/* Lines into the journal, in memory first. Final verdicts that the disk does not take wait;
+ * a deferral that gets lost costs one early attempt. */
+static void
+append(struct attempt *a, struct str lines, bool final)
+{
+	remember(a, lines);
+	if (a->unwritten.len == 0 && spool_append(a->spool, &a->claim, lines, final) == 0)
+		return;
+	if (!final && a->unwritten.len == 0)
+		return;
+	log_error("%s: cannot write its journal, will try again:", a->id);
+	buf_str(&a->unwritten, lines);
+	a->write_again = clock_ms() + WRITE_AGAIN_MS;
+}
+
+/* The line of the verdicts kept, which are then kept no more. */
+static void
+print_verdicts(struct attempt *a, struct buf *out)
+{
+	struct stamp now;
+	struct buf set = {0};
+
+	clock_read(&now);
+	journal_print_set(&a->journal, a->verdict_set, &set);
+	journal_print_outcome(&now, buf_view(&set), &a->verdict, out);
+	memset(a->verdict_set, 0, a->journal.count);
+	a->verdicts = 0;
+	buf_free(&set);
+}
+
+static void
+write_verdicts(struct attempt *a)
+{
+	struct buf line = {0};
+
+	if (a->verdicts == 0)
+		return;
+	print_verdicts(a, &line);
+	append(a, buf_view(&line), a->verdict.verdict != TEMPFAIL);
+	buf_free(&line);
+}
+
+/* True: nothing waits to be written any more. */
+static bool
+write_again(struct attempt *a)
+{
+	if (a->write_again > clock_ms())
+		return false;
+	if (a->unwritten.len && spool_append(a->spool, &a->claim, buf_view(&a->unwritten), true)) {
+		a->write_again = clock_ms() + WRITE_AGAIN_MS;
+		return false;
+	}
+	a->write_again = 0;
+	a->unwritten.len = 0;
+	return true;
+}
+
+bool
+attempt_write(struct attempt *a)
+{
+	write_verdicts(a);
+	return write_again(a);
+}
+
+static bool
+same_outcome(const struct outcome *a, const struct outcome *b)
+{
+	return a->verdict == b->verdict && a->subject == b->subject && a->detail == b->detail &&
+	       a->code == b->code && strcmp(a->text, b->text) == 0;
+}
+
+static void
+log_outcome(struct attempt *a, size_t n, const struct outcome *o, struct str relay)
+{
+	struct buf status = {0};
+	struct stamp now;
+
+	clock_read(&now);
+	outcome_print_status(o, &status);
+	if (relay.len == 0)
+		relay = STR("none");
+	log_info("%s: to=<%.*s>, relay=%.*s, delay=%lld, dsn=%.*s, status=%s (%s)", a->id,
+		 STR_ARG(a->journal.rcpts[n].address), STR_ARG(relay),
+		 (long long)journal_age(&a->journal, &now),
+		 (int)status.len, status.ptr, outcome_word(o), o->text);
+	buf_free(&status);
+}
+
+void
+attempt_record(struct attempt *a, size_t n, const struct outcome *o, struct str relay)
+{
+	set_mark(a, n, ATTEMPT_IDLE);
+	log_outcome(a, n, o, relay);
+	if (a->verdicts && !same_outcome(&a->verdict, o))
+		write_verdicts(a);
+	a->verdict = *o;
+	a->verdict_set[n] = 1;
+	a->verdicts++;
+}
+
+bool
+attempt_has_verdict(const struct attempt *a, size_t n)
+{
+	return a->verdict_set[n];
+}
+
+int
+attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3])
+{
+	struct stamp now;
+	struct buf line = {0};
+
+	if (a->unwritten.len) {
+		errno = EAGAIN;
+		return -1;
+	}
+	clock_read(&now);
+	journal_print_mailbox(&now, n, place[0], place[1], place[2], &line);
+	int rc = spool_append(a->spool, &a->claim, buf_view(&line), true);
+	if (rc == 0)
+		remember(a, buf_view(&line));
+	buf_free(&line);
+	return rc;
+}
+
+/* The last verdicts into the journal: in memory, and on disk where they are not the end of
+ * the message (then its removal says it). The line goes to *last. */
+static void
+settle_verdicts(struct attempt *a, struct buf *last)
+{
+	size_t before = a->log.len;
+
+	if (a->verdicts) {
+		print_verdicts(a, last);
+		remember(a, buf_view(last));
+	}
+	if (last->len && (journal_pending(&a->journal) || journal_unbounced(&a->journal))) {
+		a->log.len = before;
+		append(a, buf_view(last), a->verdict.verdict != TEMPFAIL);
+	}
+}
+
+static enum attempt_next
+finish(struct attempt *a, struct str last)
+{
+	if (spool_remove(a->spool, &a->claim) == 0) {
+		log_info("%s: removed", a->id);
+		return ATTEMPT_REMOVED;
+	}
+	log_error("%s: done, but it cannot be removed, will try again:", a->id);
+	if (last.len)
+		spool_append(a->spool, &a->claim, last, true);
+	a->write_again = clock_ms() + WRITE_AGAIN_MS;
+	return ATTEMPT_STUCK;
+}
+
+enum attempt_next
+attempt_conclude(struct attempt *a)
+{
+	struct buf last = {0};
+	enum attempt_next next;
+
+	if (a->write_again && !write_again(a))
+		return ATTEMPT_STUCK;
+	settle_verdicts(a, &last);
+	if (journal_pending(&a->journal) == 0 && journal_unbounced(&a->journal) == 0)
+		next = finish(a, buf_view(&last));
+	else if (a->unwritten.len > 0)
+		next = ATTEMPT_STUCK;
+	else
+		next = journal_unbounced(&a->journal) ? ATTEMPT_BOUNCE : ATTEMPT_LATER;
+	buf_free(&last);
+	return next;
+}
+
+/* --- bounces --------------------------------------------------------------------------- */
+
+static struct str
+bounce_target(const struct attempt *a, bool of_bounce)
+{
+	const struct conf *c = a->conf;
+	struct str other = str_of(*c->bounce_to ? c->bounce_to : c->postmaster);
+
+	if (!of_bounce && a->envelope.sender.len)
+		return a->envelope.sender;
+	for (size_t n = a->journal.envelope_count; n < a->journal.count; n++)
+		if (str_ieq(a->journal.rcpts[n].address, other))
+			return (struct str){0}; /* tried, and failed as well */
+	return other;
+}
+
+static bool
+needs_bounce(const struct journal_rcpt *r)
+{
+	return r->fate == JOURNAL_FAILED && !r->bounced;
+}
+
+bool
+attempt_add_bounce(struct attempt *a)
+{
+	struct journal *j = &a->journal;
+	unsigned char *covered = buf_array(NULL, j->count, 1);
+	struct buf set = {0}, line = {0};
+	size_t before = j->count, first = 0;
+	struct stamp now;
+
+	while (!needs_bounce(&j->rcpts[first]))
+		first++;
+	bool of_bounce = j->rcpts[first].bounce;
+	struct str target = bounce_target(a, of_bounce);
+	for (size_t n = 0; n < before; n++)
+		covered[n] = needs_bounce(&j->rcpts[n]) && (j->rcpts[n].bounce != 0) == of_bounce;
+	if (target.len) {
+		clock_read(&now);
+		journal_print_set(j, covered, &set);
+		/* One line makes a recipient of whoever must know. With no second file there
+		 * is no crash between the two. */
+		journal_print_bounce(&now, buf_view(&set), target, &line);
+		append(a, buf_view(&line), true);
+		log_info("%s: undeliverable: a bounce goes to <%.*s>", a->id, STR_ARG(target));
+		fit_marks(a, before);
+	}
+	free(covered);
+	buf_free(&set);
+	buf_free(&line);
+	return j->count > before;
+}
+
+/* --- what is sent ---------------------------------------------------------------------- */
+
+/* The first attempt fixes what every attempt sends. */
+static void
+settle_facts(struct attempt *a)
+{
+	const struct stamp *arrived = &a->envelope.arrived;
+	struct str host = str_of(a->conf->mailname);
+	struct stamp now;
+	struct buf message_id = {0}, line = {0};
+	uint64_t random;
+
+	if (!a->journal.has_facts) {
+		clock_read(&now);
+		clock_random(&random, sizeof random);
+		/* Taken before the clock was set, tried after: count back from now. */
+		int64_t date = arrived->believable || !now.believable ? arrived->wall :
+			       now.wall - stamp_between(arrived, &now);
+		render_message_id(str_of(a->id), random, host, &message_id);
+		journal_print_facts(&now, date, buf_view(&message_id), host, &line);
+		append(a, buf_view(&line), false);
+		buf_free(&message_id);
+		buf_free(&line);
+	}
+	if (a->fields.len == 0)
+		render_fields(&a->envelope, &a->journal, str_of(a->id), &a->fields);
+}
+
+/* The stored header with its empty line: whole lines, as far as LIMIT_DSN_HEADER goes. */
+static void
+read_header(const struct attempt *a, struct buf *out)
+{
+	size_t want = a->envelope.length < LIMIT_DSN_HEADER ? (size_t)a->envelope.length :
+							      LIMIT_DSN_HEADER;
+	char *room = buf_room(out, want);
+	ssize_t got = a->envelope.header.present ?
+		file_read_at(a->claim.fd, room, want, (off_t)a->envelope.offset) : 0;
+	struct str rest = {room, got > 0 ? (size_t)got : 0}, line;
+
+	do {
+		line = str_upto(rest, str_find(rest, '\n') + 1);
+		if (line.len == 0 || line.ptr[line.len - 1] != '\n')
+			break;
+		out->len += line.len;
+		rest = str_from(rest, line.len);
+	} while (line.len > 1);
+}
+
+/* The date of bounce n: when the first of those it covers failed, which stays. */
+static int64_t
+bounce_date(const struct attempt *a, size_t n)
+{
+	const struct journal *j = &a->journal;
+	unsigned char *mark = buf_array(NULL, j->count, 1);
+	int64_t date = j->date;
+
+	memset(mark, 0, j->count);
+	if (journal_parse_set(j->covers[j->rcpts[n].bounce - 1], j, mark) == 0)
+		for (size_t i = 0; i < j->count; i++)
+			if (mark[i] && j->rcpts[i].last_at.believable) {
+				date = j->rcpts[i].last_at.wall;
+				break;
+			}
+	free(mark);
+	return date;
+}
+
+static void
+bounce_content(struct attempt *a, size_t n, struct attempt_content *c)
+{
+	struct buf header = {0};
+
+	read_header(a, &header);
+	struct dsn d = {
+		.envelope = &a->envelope, .journal = &a->journal, .bounce = n,
+		.id = str_of(a->id), .host = a->journal.host,
+		.date = bounce_date(a, n),
+		.header = buf_view(&header), .full = a->conf->fullbounce,
+		.eightbit = a->envelope.text.eightbit,
+	};
+	dsn_render_head(&d, &c->head);
+	dsn_render_tail(&d, &c->tail);
+	c->offset = a->envelope.offset;
+	c->length = d.full ? a->envelope.length : header.len;
+	buf_free(&header);
+}
+
+void
+attempt_content(struct attempt *a, size_t n, struct attempt_content *c)
+{
+	*c = (struct attempt_content){0};
+	settle_facts(a);
+	if (a->journal.rcpts[n].bounce) {
+		bounce_content(a, n, c);
+		return;
+	}
+	c->sender = a->envelope.sender;
+	c->offset = a->envelope.offset;
+	c->length = a->envelope.length;
+	buf_str(&c->head, buf_view(&a->fields));
+}
+
+void
+attempt_free_content(struct attempt_content *c)
+{
+	buf_free(&c->head);
+	buf_free(&c->tail);
+}
+
+bool
+attempt_same_content(const struct attempt *a, size_t n, size_t m)
+{
+	return n == m || (!a->journal.rcpts[n].bounce && !a->journal.rcpts[m].bounce);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: ISC */
+#include "crew.h"
+#include "fmt.h"
+#include "log.h"
+#include "sandbox.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+void
+crew_init(struct crew *c, size_t limit)
+{
+	*c = (struct crew){.slots = 2 * limit, .limit = limit};
+	c->slot = buf_array(NULL, c->slots, sizeof *c->slot);
+	for (size_t n = 0; n < c->slots; n++)
+		c->slot[n].pid = 0;
+}
+
+void
+crew_free(struct crew *c)
+{
+	for (size_t n = 0; n < c->slots; n++)
+		if (c->slot[n].pid)
+			crew_end(c, &c->slot[n]);
+	free(c->slot);
+	*c = (struct crew){0};
+}
+
+static struct crew_worker *
+find(const struct crew *c, const struct route *r)
+{
+	for (size_t n = 0; n < c->slots; n++) {
+		struct crew_worker *w = &c->slot[n];
+		if (w->pid && !w->local && !w->failed && route_same(&w->route, r))
+			return w;
+	}
+	return NULL;
+}
+
+bool
+crew_has_room(const struct crew *c, uint32_t key)
+{
+	bool local = key == ROUTE_LOCAL_KEY;
+
+	for (size_t n = 0; n < c->slots && !local; n++) {
+		const struct crew_worker *w = &c->slot[n];
+		if (w->pid && !w->local && !w->failed && w->route.key == key)
+			return w->jobs < CREW_JOBS;
+	}
+	return (local ? c->locals : c->relays) < c->limit;
+}
+
+/* A slot with a running child, or NULL. In the child: returns with *child as its end, and
+ * pid 0 in *pid. keep: a descriptor that the child needs, or -1. */
+static struct crew_worker *
+start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pid)
+{
+	struct crew_worker *w = c->slot;
+	struct worker_link parent;
+	pid_t runner = getpid();
+
+	errno = EAGAIN;
+	if ((local ? c->locals : c->relays) >= c->limit)
+		return NULL;
+	while (w->pid)
+		w++;
+	if (worker_pair(&parent, child))
+		return NULL;
+	*pid = fork();
+	if (*pid == 0) {
+		/* The claims of other messages are flocks that this process now shares:
+		 * first of all it lets go of them. */
+		int keeps[] = {child->fd, keep, log_fd()};
+		sandbox_close(keeps, sizeof keeps / sizeof *keeps);
+		sandbox_follow(runner);
+		sigset_t none;
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		return NULL;
+	}
+	worker_close(child);
+	if (*pid < 0) {
+		worker_close(&parent);
+		return NULL;
+	}
+	*w = (struct crew_worker){.pid = *pid, .link = parent, .local = local};
+	(*(local ? &c->locals : &c->relays))++;
+	return w;
+}
+
+static struct relay_destination
+destination(const struct conf *c, const struct route *r)
+{
+	struct relay_destination to = {.server_count = 0};
+
+	if (r->kind == ROUTE_SMARTHOST) {
+		memcpy(to.server, c->smarthost, sizeof to.server);
+		to.server_count = c->smarthost_count;
+	} else {
+		fmt_print(to.domain, sizeof to.domain, "%.*s", STR_ARG(r->domain));
+	}
+	return to;
+}
+
+struct crew_worker *
+crew_relay(struct crew *c, const struct conf *conf, const struct route *r)
+{
+	struct crew_worker *w = find(c, r);
+	struct worker_link child;
+	pid_t pid = -1;
+
+	if (w)
+		return w->jobs < CREW_JOBS ? w : NULL;
+	w = start(c, false, -1, &child, &pid);
+	if (pid == 0) {
+		struct relay_destination to = destination(conf, r);
+		relay_run(conf, &to, &child);
+	}
+	if (w) {
+		w->route = *r;
+		fmt_print(w->domain, sizeof w->domain, "%.*s", STR_ARG(r->domain));
+		w->route.domain = str_of(w->domain);
+		w->route.address = (struct str){0};
+	}
+	return w;
+}
+
+struct crew_worker *
+crew_local(struct crew *c, struct local_job *job)
+{
+	struct worker_link child;
+	pid_t pid = -1;
+	struct crew_worker *w = start(c, true, job->mbox.content.fd, &child, &pid);
+
+	if (pid == 0)
+		local_run(job, &child);
+	if (w)
+		w->job[w->jobs++] = job->job;
+	return w;
+}
+
+bool
+crew_has_job(const struct crew_worker *w, uint32_t job)
+{
+	for (unsigned n = 0; n < w->jobs; n++)
+		if (w->job[n] == job)
+			return true;
+	return false;
+}
+
+void
+crew_drop_job(struct crew_worker *w, uint32_t job)
+{
+	for (unsigned n = 0; n < w->jobs; n++) {
+		if (w->job[n] != job)
+			continue;
+		for (w->jobs--; n < w->jobs; n++)
+			w->job[n] = w->job[n + 1];
+	}
+}
+
+bool
+crew_end(struct crew *c, struct crew_worker *w)
+{
+	int status = 0;
+
+	/* Its end of the link is closed or must not be heard any more: it is gone or may go.
+	 * One that has already ended keeps its own status. */
+	kill(w->pid, SIGKILL);
+	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	worker_close(&w->link);
+	(*(w->local ? &c->locals : &c->relays))--;
+	w->pid = 0;
+	return WIFEXITED(status) && WEXITSTATUS(status) == EX_OK;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: ISC */
+#include "submit.h"
+#include "clock.h"
+#include "file.h"
+#include "io.h"
+#include "log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+enum { CHUNK = 16 << 10 };
+
+/* Everything that lives while one message comes in. */
+struct intake {
+	struct submission *sub;
+	struct spool *spool;
+	struct buf *why;
+	struct stamp now;
+	struct text text;
+	struct header header;
+	bool in_header;          /* the header is not over yet */
+	struct addr_set rcpts;   /* as they go into the envelope: aliases expanded */
+	struct envelope envelope;
+	struct spool_draft draft;
+	struct writer body;      /* to the draft */
+	char in[CHUNK], plain[CHUNK], out[CHUNK];
+};
+
+static int
+refuse(struct intake *i, int status, const char *why)
+{
+	i->why->len = 0;
+	buf_puts(i->why, why);
+	return status;
+}
+
+static bool
+is_alias_domain(void *ctx, struct str domain)
+{
+	const struct conf *c = ctx;
+
+	return domain.len == 0 || conf_is_local(c, domain);
+}
+
+/* On a null client no mailbox is on this device: a name that stands for itself belongs to
+ * the device's own name, at the smarthost. */
+static void
+add_local(struct intake *i, struct str local)
+{
+	const struct conf *c = i->sub->conf;
+	struct buf full = {0};
+
+	buf_str(&full, local);
+	if (c->nullclient)
+		buf_print(&full, "@%s", c->mailname);
+	addr_set_add(&i->rcpts, buf_view(&full));
+	buf_free(&full);
+}
+
+static void
+add_recipient(struct intake *i, struct str address)
+{
+	const struct conf *c = i->sub->conf;
+	struct addr_set targets = {0};
+	struct buf user = {0};
+
+	if (!is_alias_domain((void *)c, addr_domain(address))) {
+		addr_set_add(&i->rcpts, address);
+		return;
+	}
+	addr_print_user(address, &user);
+	switch (alias_expand(i->sub->aliases, buf_view(&user), is_alias_domain, (void *)c,
+			     &targets)) {
+	case ALIAS_EXPANDED:
+		for (size_t n = 0; n < targets.count; n++) {
+			struct str target = addr_set_get(&targets, n);
+			if (addr_domain(target).len == 0)
+				add_local(i, target);
+			else
+				addr_set_add(&i->rcpts, target);
+		}
+		break;
+	case ALIAS_TOO_MANY:
+		log_warn("%s: the alias %.*s leads too far: mail stays with the name itself",
+			 c->aliases, STR_ARG(user));
+		/* fallthrough */
+	case ALIAS_HELD:
+	case ALIAS_NONE:
+		add_local(i, addr_local(address));
+		break;
+	}
+	addr_set_free(&targets);
+	buf_free(&user);
+}
+
+/* All recipients there will be are known: the envelope's list. 0, or a status. */
+static int
+collect_recipients(struct intake *i)
+{
+	struct submission *sub = i->sub;
+	uint64_t limit = sub->conf->recipient_limit;
+
+	if (i->header.bad > 0)
+		return refuse(i, EX_DATAERR, buf_cstr(&i->header.complaint));
+	for (size_t n = 0; n < i->header.recipients.count && sub->take_recipients; n++)
+		addr_set_add(&sub->rcpts, addr_set_get(&i->header.recipients, n));
+	if (sub->rcpts.count == 0)
+		return refuse(i, EX_USAGE, sub->take_recipients ?
+			      "no recipients: neither To, Cc nor Bcc names any" :
+			      "no recipients: name them as arguments, or use -t to take those of To, Cc and Bcc");
+	for (size_t n = 0; n < sub->rcpts.count; n++)
+		add_recipient(i, addr_set_get(&sub->rcpts, n));
+	if (limit && i->rcpts.count > limit) {
+		i->why->len = 0;
+		buf_print(i->why, "%zu recipients: recipient_limit is %llu", i->rcpts.count,
+			  (unsigned long long)limit);
+		return EX_TEMPFAIL;
+	}
+	return 0;
+}
+
+static void
+print_envelope(struct intake *i, struct buf *out)
+{
+	struct str *list = buf_array(NULL, i->rcpts.count, sizeof *list);
+
+	for (size_t n = 0; n < i->rcpts.count; n++)
+		list[n] = addr_set_get(&i->rcpts, n);
+	i->envelope = (struct envelope){
+		.header = i->header.facts,
+		.arrived = i->now,
+		.uid = i->sub->uid,
+		.login = i->sub->login,
+		.name = i->sub->name,
+		.sender = i->sub->sender,
+		.rcpts = list,
+		.rcpt_count = i->rcpts.count,
+	};
+	envelope_print(&i->envelope, out);
+	i->envelope.offset = out->len;
+	i->envelope.rcpts = NULL;
+	free(list);
+}
+
+/* The header is over: the draft begins with envelope and header. 0, or a status. */
+static int
+begin_draft(struct intake *i)
+{
+	struct buf head = {0};
+	int status = collect_recipients(i);
+
+	if (status)
+		return status;
+	if (spool_room(i->spool, i->why))
+		return EX_TEMPFAIL;
+	if (spool_create(i->spool, &i->now, &i->draft)) {
+		int err = errno;
+		i->why->len = 0;
+		buf_print(i->why, "cannot create a file in %s: %s", i->spool->path, strerror(err));
+		return err == ENOSPC || err == EDQUOT ? EX_TEMPFAIL : EX_CANTCREAT;
+	}
+	print_envelope(i, &head);
+	writer_init(&i->body, i->draft.fd, i->out, sizeof i->out);
+	writer_add(&i->body, buf_view(&head));
+	writer_add(&i->body, buf_view(&i->header.fields));
+	if (i->header.facts.present)
+		writer_add(&i->body, STR("\n"));
+	writer_add(&i->body, buf_view(&i->header.line));
+	buf_free(&head);
+	header_free(&i->header);
+	i->in_header = false;
+	return 0;
+}
+
+/* Message text, line ends settled: to the header's pass, what follows it to the draft. */
+static int
+take_text(struct intake *i, struct str piece)
+{
+	uint64_t limit = i->sub->conf->message_size_limit;
+
+	if (i->in_header) {
+		switch (header_feed(&i->header, &piece)) {
+		case HEADER_MORE:
+			return 0;
+		case HEADER_TOO_BIG:
+			return refuse(i, EX_DATAERR, "the message's header is too long: over 1 MB");
+		case HEADER_DONE: {
+			int status = begin_draft(i);
+			if (status)
+				return status;
+		}
+		}
+	}
+	writer_add(&i->body, piece);
+	if (limit && i->body.total - i->envelope.offset > limit) {
+		i->why->len = 0;
+		buf_print(i->why, "the message is too large: message_size_limit is %llu bytes",
+			  (unsigned long long)limit);
+		return EX_TEMPFAIL;
+	}
+	return 0;
+}
+
+static int
+read_message(struct intake *i)
+{
+	struct reader in;
+	struct str piece;
+	int more, status;
+	char last[4];
+
+	reader_init(&in, i->sub->fd, i->in, sizeof i->in);
+	while (!i->text.ended && (more = reader_bytes(&in, &piece)) != 0) {
+		if (more < 0) {
+			i->why->len = 0;
+			buf_print(i->why, "cannot read the message: %s", strerror(errno));
+			return EX_NOINPUT;
+		}
+		while (piece.len > 0 && !i->text.ended) {
+			size_t n = text_feed(&i->text, &piece, i->plain, sizeof i->plain);
+			status = take_text(i, (struct str){i->plain, n});
+			if (status)
+				return status;
+		}
+		if (!i->in_header && i->body.error)
+			break;
+	}
+	status = take_text(i, (struct str){last, text_finish(&i->text, last)});
+	if (status || !i->in_header)
+		return status;
+	if (header_finish(&i->header) == HEADER_TOO_BIG)
+		return refuse(i, EX_DATAERR, "the message's header is too long: over 1 MB");
+	return begin_draft(i);
+}
+
+/* From the end of input to "the mail is ours". */
+static int
+commit(struct intake *i)
+{
+	struct buf fixed = {0};
+	int rc = writer_flush(&i->body);
+
+	i->envelope.length = i->body.total - i->envelope.offset;
+	i->envelope.text = i->text.facts;
+	envelope_print_fixed(&i->envelope, &fixed);
+	if (rc)
+		spool_abort(i->spool, &i->draft);
+	else
+		rc = spool_commit(i->spool, &i->draft, buf_view(&fixed));
+	buf_free(&fixed);
+	if (rc == 0)
+		return 0;
+	int err = errno;
+	i->why->len = 0;
+	buf_print(i->why, "cannot keep the message in %s: %s", i->spool->path, strerror(err));
+	return err == ENOSPC || err == EDQUOT || err == EFBIG ? EX_TEMPFAIL : EX_IOERR;
+}
+
+int
+submit(struct submission *sub, struct spool *spool, char id[SPOOL_ID + 1], struct buf *why)
+{
+	struct intake *i = buf_array(NULL, 1, sizeof *i);
+
+	/* Not the buffers: memory that a short message does not touch is never there. */
+	memset(i, 0, offsetof(struct intake, in));
+	i->sub = sub;
+	i->spool = spool;
+	i->why = why;
+	i->in_header = true;
+	i->draft.fd = -1;
+	clock_read(&i->now);
+	text_init(&i->text, sub->dots);
+	header_init(&i->header, sub->take_recipients);
+
+	int status = read_message(i);
+	if (status == 0)
+		status = commit(i);
+	else if (i->draft.fd >= 0)
+		spool_abort(spool, &i->draft);
+	if (status == 0) {
+		/* From here on the mail is ours. */
+		memcpy(id, i->draft.id, SPOOL_ID + 1);
+		log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", id,
+			 STR_ARG(sub->sender), (unsigned long long)i->envelope.length,
+			 i->rcpts.count);
+	}
+	header_free(&i->header);
+	addr_set_free(&i->rcpts);
+	free(i);
+	return status;
+}

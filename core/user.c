@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC */
+#include "user.h"
+#include "file.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+enum { PASSWD_MAX = 4 << 20 };
+
+/* "name:password:uid:gid:gecos:home:shell". Copies; 0, or -1 for a line of another form. */
+static int
+parse_line(struct str line, struct user *u)
+{
+	uint64_t uid, gid;
+	struct str name = str_cut(&line, ':');
+
+	str_cut(&line, ':');
+	if (str_number(str_cut(&line, ':'), UINT32_MAX, &uid) ||
+	    str_number(str_cut(&line, ':'), UINT32_MAX, &gid))
+		return -1;
+	str_cut(&line, ':');
+	u->name.len = u->home.len = 0;
+	buf_str(&u->name, name);
+	buf_str(&u->home, str_cut(&line, ':'));
+	u->uid = (uid_t)uid;
+	u->gid = (gid_t)gid;
+	return 0;
+}
+
+static bool
+find(struct str text, bool (*is_it)(struct str line, const void *what), const void *what,
+     struct user *u)
+{
+	while (text.len > 0) {
+		struct str line = str_cut(&text, '\n');
+		if (is_it(line, what) && parse_line(line, u) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_name(struct str line, const void *what)
+{
+	return str_eq(str_cut(&line, ':'), *(const struct str *)what);
+}
+
+static bool
+has_name_in_any_case(struct str line, const void *what)
+{
+	return str_ieq(str_cut(&line, ':'), *(const struct str *)what);
+}
+
+static bool
+has_uid(struct str line, const void *what)
+{
+	uint64_t uid;
+
+	str_cut(&line, ':');
+	str_cut(&line, ':');
+	return str_number(str_cut(&line, ':'), UINT32_MAX, &uid) == 0 &&
+	       uid == *(const uid_t *)what;
+}
+
+static int
+load(struct buf *text)
+{
+	return file_load("/etc/passwd", PASSWD_MAX, text);
+}
+
+static enum user_result
+ourselves(struct str name, struct user *u)
+{
+	u->uid = geteuid();
+	u->gid = getegid();
+	u->name.len = 0;
+	buf_str(&u->name, name);
+	return USER_NO_FILE;
+}
+
+enum user_result
+user_by_name(struct str name, struct user *u)
+{
+	struct buf text = {0};
+	bool found;
+
+	*u = (struct user){0};
+	if (load(&text)) {
+		buf_free(&text);
+		return ourselves(name, u);
+	}
+	found = find(buf_view(&text), has_name, &name, u) ||
+		find(buf_view(&text), has_name_in_any_case, &name, u);
+	buf_free(&text);
+	return found ? USER_FOUND : USER_UNKNOWN;
+}
+
+enum user_result
+user_by_id(uid_t uid, struct user *u)
+{
+	struct buf text = {0};
+	bool found;
+
+	*u = (struct user){0};
+	if (load(&text)) {
+		buf_free(&text);
+		return ourselves((struct str){0}, u);
+	}
+	found = find(buf_view(&text), has_uid, &uid, u);
+	buf_free(&text);
+	return found ? USER_FOUND : USER_UNKNOWN;
+}
+
+void
+user_free(struct user *u)
+{
+	buf_free(&u->name);
+	buf_free(&u->home);
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One claimed message while its recipients are being delivered: what is sent to each, which
+ * verdicts have come in, when they reach the journal. Verdicts are recorded in memory first:
+ * what has happened has happened, also where the disk does not take it; then they are written
+ * again and again while the claim is kept, so that nobody gets a second copy.
+ */
+#ifndef ATTEMPT_H
+#define ATTEMPT_H
+
+#include "spool.h"
+
+/* Of each recipient in a pass; larger values are the queue's own: in whose hands it is. */
+enum { ATTEMPT_IDLE, ATTEMPT_WAITING, ATTEMPT_TAKEN };
+
+struct attempt {
+	struct attempt *next;        /* the queue's list */
+	struct spool *spool;
+	const struct conf *conf;
+	char id[SPOOL_ID + 1];
+	uint32_t number;             /* the queue's */
+	unsigned returned;           /* the queue's: times it came back untried */
+	struct spool_claim claim;
+	struct buf text, log;
+	struct envelope envelope;
+	struct journal journal;      /* as of the last fold */
+	unsigned char *mark;         /* one for each recipient of journal */
+	size_t waiting, taken;       /* how many marks say so */
+	int64_t write_again;         /* clock_ms; not 0: something could not be written */
+	/* attempt.c's own: */
+	struct buf fields;           /* render_fields */
+	struct outcome verdict;      /* of verdict_set, not in the journal yet */
+	unsigned char *verdict_set;
+	size_t verdicts;
+	struct buf unwritten;        /* lines that the disk did not take */
+};
+
+/* Claims and reads Q<id>. SPOOL_OK: *a is open. SPOOL_BUSY, SPOOL_GONE. SPOOL_ERROR: not a
+ * message that can be delivered; said in the log, and set aside as C<id> where that is
+ * possible. */
+enum spool_result attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
+			       struct str id);
+
+/* Lets go: the message stays as it is on disk. */
+void attempt_close(struct attempt *a);
+
+/* Puts recipient n, idle and pending, among those that wait. */
+void attempt_want(struct attempt *a, size_t n);
+void attempt_take(struct attempt *a, size_t n, unsigned char mark); /* waiting -> mark */
+void attempt_untake(struct attempt *a, size_t n);                   /* mark -> waiting */
+
+/* A recipient's verdict: logged, and kept for the journal. relay: who said so, or empty. */
+void attempt_record(struct attempt *a, size_t n, const struct outcome *o, struct str relay);
+bool attempt_has_verdict(const struct attempt *a, size_t n); /* kept, not yet folded */
+
+/* Writes the verdicts kept. True: all that has happened is on disk. */
+bool attempt_write(struct attempt *a);
+
+/* Where a mailbox is about to be written to, on disk when it returns: 0, or -1 with errno. */
+int attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3]);
+
+/* The end of a pass: no recipient waits or is taken. */
+enum attempt_next {
+	ATTEMPT_REMOVED, /* everybody has a final verdict, nobody needs to hear of one: the file
+			    is gone (spool_sync is the caller's), the claim too */
+	ATTEMPT_LATER,   /* recipients are pending; what happened is on disk */
+	ATTEMPT_BOUNCE,  /* failures that nobody knows of; what happened is on disk */
+	ATTEMPT_STUCK,   /* the disk does not take it: once more at write_again */
+};
+enum attempt_next attempt_conclude(struct attempt *a);
+
+/* Adds a recipient for failures that nobody knows of: the sender, or for bounces that failed
+ * and mail without a sender bounce_to or postmaster. False: there is nobody to tell. */
+bool attempt_add_bounce(struct attempt *a);
+
+/* Nobody to tell: to H<id>, for an operator. The claim is gone. */
+void attempt_hold(struct attempt *a);
+
+/* What one recipient is sent. */
+struct attempt_content {
+	struct str sender;
+	struct buf head, tail;
+	uint64_t offset, length; /* of the file, between them */
+};
+void attempt_content(struct attempt *a, size_t n, struct attempt_content *c);
+void attempt_free_content(struct attempt_content *c);
+/* Whether two recipients are sent the same bytes from the same sender. */
+bool attempt_same_content(const struct attempt *a, size_t n, size_t m);
+
+/* A number that stays with the message: retry.h's salt. */
+uint32_t attempt_salt(struct str id);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The runner's worker processes: a fixed table of slots, each a child at the other end of a
+ * link. Knows how to start and end them and which jobs each has; what their answers mean is
+ * queue's to know.
+ */
+#ifndef CREW_H
+#define CREW_H
+
+#include "local.h"
+#include "relay.h"
+#include "route.h"
+
+enum { CREW_JOBS = 2 }; /* in one relay worker's hands: the current message and the next */
+
+struct crew_worker {
+	pid_t pid;               /* 0: the slot is free */
+	struct worker_link link;
+	bool local;
+	struct route route;      /* of its destination */
+	char domain[256];        /* of that route */
+	uint32_t job[CREW_JOBS]; /* their numbers, oldest first */
+	unsigned jobs;
+	bool failed;             /* its destination cannot be used: it is on its way out */
+	bool keeps_lock;         /* local: waits for our word that its verdict is on disk */
+};
+
+struct crew {
+	struct crew_worker *slot;
+	size_t slots;
+	size_t relays, locals;   /* at work */
+	size_t limit;            /* of each kind */
+};
+
+void crew_init(struct crew *c, size_t limit);
+void crew_free(struct crew *c); /* ends all that are still at work */
+
+/* The relay worker for this route that can take one more job: the one there is, or a new one.
+ * NULL: not now. */
+struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r);
+
+/* Whether there is likely to be room for mail of this key (route.h). */
+bool crew_has_room(const struct crew *c, uint32_t key);
+
+/* Starts a delivery to a mailbox. NULL: not now, or with errno not EAGAIN the system said no. */
+struct crew_worker *crew_local(struct crew *c, struct local_job *job);
+
+bool crew_has_job(const struct crew_worker *w, uint32_t job);
+/* The job is no longer w's. */
+void crew_drop_job(struct crew_worker *w, uint32_t job);
+
+/* Ends w and frees its slot. True: it had ended by itself and in order. */
+bool crew_end(struct crew *c, struct crew_worker *w);
+
+#endif

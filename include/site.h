@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * This device as an applet finds it: the configuration with its files, -O settings and names,
+ * the aliases file, and who we run as. Which file that is, is decided here: -C, else
+ * MTABOX_CONF, else /etc/mtabox.conf; the first two only where we are not set-id.
+ */
+#ifndef SITE_H
+#define SITE_H
+
+#include "alias.h"
+#include "conf.h"
+#include "user.h"
+
+#include <sys/stat.h>
+
+enum { SITE_SETTINGS = 64 }; /* -O on one command line */
+
+struct site_options {
+	const char *conf_path;               /* -C, or NULL */
+	struct str setting[SITE_SETTINGS];   /* -O key=value */
+	size_t settings;
+	const char *log_tag;                 /* -L, or NULL */
+};
+
+struct site {
+	struct conf conf;
+	const char *path;                    /* of the configuration file, absolute */
+	struct buf path_text;
+	bool named;                          /* by -C or MTABOX_CONF: it must be there */
+	struct stat stamp, alias_stamp;      /* of that and the aliases file when read */
+	const struct site_options *options;
+	struct alias_file aliases;
+	struct buf alias_text;
+	struct user self;                    /* the real user */
+	bool fatal;                          /* a complaint that concerns security */
+};
+
+/* -C, -O and -L as every applet takes them: true where letter is one of them. */
+bool site_take_option(struct site_options *o, int letter, const char *value);
+
+/* Loads the configuration and opens the log. Complaints go to log_warn and log_error with
+ * file and line. 0, or EX_CONFIG, EX_NOINPUT…: said already. options must outlive *s. */
+int site_load(struct site *s, const struct site_options *options);
+
+/* Loads the aliases file; a missing one is empty. complain may be NULL: then problems are
+ * warnings. 0, or -1 with errno: it cannot be read. */
+int site_load_aliases(struct site *s, alias_complain *complain, void *ctx);
+
+/* Reads configuration and aliases again if a file has changed since. A configuration that
+ * cannot be used changes nothing and is said once. True: something is new. */
+bool site_reload(struct site *s);
+
+/* Set-id: the environment and options that choose files are not the caller's to set. */
+bool site_is_set_id(void);
+
+void site_free(struct site *s);
+
+#endif

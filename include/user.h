@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Who is who on this device: /etc/passwd, read line by line without the C library's own
+ * reader (which brings stdio and a cache daemon's client along). A device may have no such
+ * file: then there is only the user we run as.
+ */
+#ifndef USER_H
+#define USER_H
+
+#include "buf.h"
+
+#include <sys/types.h>
+
+struct user {
+	uid_t uid;
+	gid_t gid;
+	struct buf name, home;
+};
+
+enum user_result { USER_FOUND, USER_UNKNOWN, USER_NO_FILE };
+
+/* By name (case matters to the system; the exact name first, then without regard to case) or
+ * by number. NO_FILE: no /etc/passwd; *u is then the user we run as, with the name asked for. */
+enum user_result user_by_name(struct str name, struct user *u);
+enum user_result user_by_id(uid_t uid, struct user *u);
+void user_free(struct user *u);
+
+#endif
