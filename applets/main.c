@@ -127,7 +127,9 @@ main(int argc, char **argv)
 	const struct applet *a = argc > 0 ? find(base_name(argv[0])) : NULL;
 
 	open_standard();
+	/* Errors of a write like any other. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	if (getauxval(AT_SECURE)) {
 		environ = (char *[]){NULL};
 		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});

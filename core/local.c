@@ -52,7 +52,7 @@ deliver(struct delivery *d, struct mbox *m)
 		return outcome_make(PERMFAIL, 1, 1, "no such user here: %.*s",
 				    STR_ARG(d->job->user));
 	if (mbox_create(path, u.uid, u.gid))
-		o = outcome_from_errno(errno, "creating the mailbox");
+		o = outcome_from_errno(errno, path);
 	else if (sandbox_become(u.uid, u.gid))
 		o = outcome_make(TEMPFAIL, 2, 0, "only root can deliver to %s for another user",
 				 path);

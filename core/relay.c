@@ -541,7 +541,7 @@ converse(struct relay *r)
 	bool idle = false;
 
 	for (;;) {
-		if ((smtp_want(&r->smtp) & SMTP_STARTTLS) && !r->tls)
+		if (CONFIG_TLS && (smtp_want(&r->smtp) & SMTP_STARTTLS) && !r->tls)
 			start_tls(r);
 		send_output(r);
 		if (smtp_want(&r->smtp) & SMTP_MESSAGE)

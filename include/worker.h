@@ -37,9 +37,10 @@ struct worker_frame {
 /* One end. */
 struct worker_link {
 	int fd;
+	bool worker;             /* the child's end: hears what a worker is told */
 	struct buf in, out;
-	size_t in_used;          /* bytes of in that the last frame took */
-	int in_fd;               /* a descriptor that came with bytes not yet parsed, or -1 */
+	size_t in_used;          /* bytes of in that the last frame took, or 0 */
+	int in_fd;               /* a descriptor that came with a frame not yet whole, or -1 */
 	struct { int fd; size_t at; } send_fd[2]; /* descriptors to send with out's byte at */
 	unsigned send_fds;
 };
@@ -49,7 +50,8 @@ int worker_pair(struct worker_link *parent, struct worker_link *child);
 void worker_close(struct worker_link *l);
 
 /* Puts a frame (and a copy of frame->fd, if >= 0) into the out buffer and sends what goes
- * without waiting. 0, or -1: the other end is gone. */
+ * without waiting. 0, or -1 with errno: the other end is gone, or (nothing was put) the
+ * payload is over LIMIT_ENVELOPE, or two descriptors wait already. */
 int worker_send(struct worker_link *l, const struct worker_frame *frame);
 int worker_flush(struct worker_link *l);
 bool worker_wants_write(const struct worker_link *l);

@@ -22,3 +22,35 @@ unit-%: $B/unit/test_%
 
 -include $(wildcard $B/unit/core/*.d $B/unit/*.d)
 .PRECIOUS: $B/unit/test_% $B/unit/core/%.o
+
+CHECKS = order='scripts/check-order $(ORDER)' \
+	pure='scripts/check-pure $(NM) $B/core $(filter $(CORE),$(PURE))' \
+	build='scripts/check-build $B' \
+	conf-page='scripts/check-conf-page' \
+	options='scripts/check-options' \
+	pages='scripts/check-pages'
+BATS = $(patsubst tests/applet/%.bats,%,$(wildcard tests/applet/*.bats))
+
+# Everything, set-up included. Ends with "N passed, N failed".
+test:
+	@scripts/setup test
+	@$(MAKE) -s run-tests
+
+run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
+	@MTABOX=$(abspath $B/mtabox) scripts/run-tests $(CHECKS) \
+		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
+		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats')
+
+# Figures, never asserted.
+bench: $B/mtabox $B/bench/floor
+	@MTABOX=$(abspath $B/mtabox) tests/bench/submit $B/bench/floor
+
+bench-memory: $B/mtabox
+	@MTABOX=$(abspath $B/mtabox) tests/bench/memory
+	@MTABOX=$(abspath $B/mtabox) tests/bench/rss-tls
+
+$B/bench/floor: tests/bench/floor.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
+
+.PHONY: test run-tests bench bench-memory

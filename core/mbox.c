@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: ISC */
+#include "mbox.h"
+#include "clock.h"
+#include "date.h"
+#include "file.h"
+#include "fmt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	STALE_SECONDS = 5 * 60, /* of a dotlock, and of a mailbox nobody wrote to */
+	LOOK_BACK = 512,        /* where foreign mail may begin before a fragment's end */
+};
+
+/* In a dotlock of ours. Its maker holds the mailbox's flock for as long as it lives:
+ * whoever has that lock and finds this mark knows that the maker is dead. */
+static const struct str mark = {"mtabox\n", 7};
+static const struct str from = {"From ", 5};
+
+/* outcome_from_errno for "DOING PATH". */
+static struct outcome
+failed(const char *doing, const char *path)
+{
+	char what[LIMIT_OUTCOME_TEXT];
+	int err = errno;
+
+	fmt_print(what, sizeof what, "%s %s", doing, path);
+	return outcome_from_errno(err, what);
+}
+
+int
+mbox_create(const char *path, uid_t uid, gid_t gid)
+{
+	struct stat st;
+	int fd = file_create(AT_FDCWD, path, 0600);
+
+	if (fd < 0 && errno != EEXIST)
+		return -1;
+	if (fd < 0)
+		fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return 0; /* mbox_deliver will say what is wrong with it */
+	/* New, or left so by a crash right here: an empty file of root's. */
+	int rc = fstat(fd, &st);
+	if (rc == 0 && geteuid() == 0 && st.st_uid == 0 && S_ISREG(st.st_mode) &&
+	    st.st_nlink == 1 && st.st_size == 0)
+		rc = fchown(fd, uid, gid);
+	int err = errno;
+	close(fd);
+	errno = err;
+	return rc;
+}
+
+/*
+ * What is appended. Writing and the comparison after a crash both take it from here, so
+ * that they cannot differ. A sink returns 0 to go on; anything else ends the production.
+ */
+typedef int sink(void *ctx, struct str bytes);
+
+struct pen {
+	sink *take;
+	void *ctx;
+	bool line_start; /* only '>' and held bytes have come since the last line feed */
+	size_t held;     /* bytes of "From " held back: it may have to be quoted */
+	char last;       /* byte put */
+};
+
+static int
+put(struct pen *p, struct str bytes)
+{
+	if (bytes.len > 0)
+		p->last = bytes.ptr[bytes.len - 1];
+	return p->take(p->ctx, bytes);
+}
+
+static int
+put_held(struct pen *p)
+{
+	struct str held = str_upto(from, p->held);
+
+	p->line_start = false;
+	p->held = 0;
+	return put(p, held);
+}
+
+/* mboxrd: a line that matches ">*From " gets one more '>'. */
+static int
+put_quoted(struct pen *p, struct str in)
+{
+	int rc = 0;
+
+	while (rc == 0 && in.len > 0) {
+		size_t n = 1;
+		if (!p->line_start) {
+			n = str_find(in, '\n');
+			p->line_start = n < in.len;
+			n += n < in.len;
+			rc = put(p, str_upto(in, n));
+		} else if (in.ptr[0] == from.ptr[p->held]) {
+			if (++p->held == from.len) {
+				p->line_start = false;
+				p->held = 0;
+				rc = put(p, STR(">From "));
+			}
+		} else if (in.ptr[0] == '>' && p->held == 0) {
+			rc = put(p, str_upto(in, 1));
+		} else {
+			n = 0; /* an ordinary line after all */
+			rc = put_held(p);
+		}
+		in = str_from(in, n);
+	}
+	return rc;
+}
+
+static void
+print_head(const struct mbox_job *job, bool newline, struct buf *out)
+{
+	struct str sender = job->sender.len > 0 ? job->sender : STR("MAILER-DAEMON");
+
+	buf_print(out, "%sFrom %.*s ", newline ? "\n" : "", STR_ARG(sender));
+	date_print_mbox(job->date, out);
+	buf_print(out, "\nReturn-Path: <%.*s>\nDelivered-To: %.*s\n",
+		  STR_ARG(job->sender), STR_ARG(job->rcpt));
+}
+
+/* newline: one comes first, for a mailbox that does not end in one. 0; what take
+ * returned; or -1 with errno: the content cannot be read. */
+static int
+produce(const struct mbox_job *job, bool newline, sink *take, void *ctx)
+{
+	struct pen p = {.take = take, .ctx = ctx, .line_start = true};
+	struct source content = job->content;
+	struct buf head = {0};
+	char chunk[4096];
+	ssize_t n = 0;
+
+	print_head(job, newline, &head);
+	int rc = put(&p, buf_view(&head));
+	buf_free(&head);
+	content.pos = 0;
+	while (rc == 0 && (n = source_read(&content, chunk, sizeof chunk)) > 0)
+		rc = put_quoted(&p, (struct str){chunk, (size_t)n});
+	if (n < 0)
+		return -1;
+	if (rc == 0)
+		rc = put_held(&p);
+	if (rc == 0)
+		rc = put(&p, p.last == '\n' ? STR("\n") : STR("\n\n"));
+	return rc;
+}
+
+static bool
+is_delivered_to(struct str line, struct str rcpt)
+{
+	struct str name = str_cut(&line, ':');
+
+	return str_ieq(name, STR("Delivered-To")) && str_ieq(str_trim(line), rcpt);
+}
+
+/* Does the content's header say that rcpt has had this message before? */
+static bool
+is_loop(const struct mbox_job *job)
+{
+	struct source content = job->content;
+	char chunk[1024], line[LIMIT_ADDRESS + 64]; /* longer lines are cut: no match */
+	size_t len = 0;
+	ssize_t n = 1;
+
+	for (content.pos = 0; n > 0 && content.pos < LIMIT_HEADER;) {
+		n = source_read(&content, chunk, sizeof chunk);
+		for (ssize_t i = 0; i < n; i++) {
+			if (chunk[i] != '\n') {
+				if (len < sizeof line)
+					line[len++] = chunk[i];
+				continue;
+			}
+			struct str whole = str_trim((struct str){line, len});
+			if (whole.len == 0)
+				return false;
+			if (is_delivered_to(whole, job->rcpt))
+				return true;
+			len = 0;
+		}
+	}
+	return false;
+}
+
+static bool
+is_marked(const char *dotlock)
+{
+	char text[8];
+	int fd = open(dotlock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	ssize_t n = file_read_at(fd, text, sizeof text, 0);
+	close(fd);
+	return n > 0 && str_eq((struct str){text, (size_t)n}, mark);
+}
+
+/* Was the dotlock left by a program that is gone? Ours, or old beside a mailbox that has
+ * not been written to. mailbox: its descriptor, flocked. */
+static bool
+is_stale(int mailbox, const char *dotlock)
+{
+	struct stat lock, box;
+
+	if (lstat(dotlock, &lock) || fstat(mailbox, &box))
+		return false;
+	if (is_marked(dotlock))
+		return true;
+	time_t written = box.st_mtime;
+	/* A change of the mode to what it is sets ctime: the file system's own time. */
+	if (fchmod(mailbox, box.st_mode & 07777) || fstat(mailbox, &box))
+		return false;
+	return box.st_ctime - lock.st_mtime > STALE_SECONDS &&
+	       box.st_ctime - written > STALE_SECONDS;
+}
+
+/* 0 where the directory does not allow one, too: the other locks must do then. -1 with
+ * errno; EEXIST: somebody else has it. */
+static int
+take_dotlock(struct mbox *m, const char *path)
+{
+	struct buf name = {0};
+
+	buf_print(&name, "%s.lock", path);
+	const char *dotlock = buf_cstr(&name);
+	int fd = file_create(AT_FDCWD, dotlock, 0444);
+	if (fd < 0 && errno == EEXIST) {
+		if (!is_stale(m->fd, dotlock))
+			errno = EEXIST;
+		else if (unlink(dotlock) == 0)
+			fd = file_create(AT_FDCWD, dotlock, 0444);
+	}
+	if (fd >= 0) {
+		file_write(fd, mark); /* without it, a lock all the same */
+		close(fd);
+		m->dotlock = name.ptr;
+		return 0;
+	}
+	int err = errno;
+	bool refused = err == EACCES || err == EPERM || err == EROFS ||
+		err == ENAMETOOLONG;
+	buf_free(&name);
+	errno = err;
+	return refused ? 0 : -1;
+}
+
+/* The three ends of try_lock other than success; they say why in *o. */
+static int
+busy(struct outcome *o, const char *path, const char *words)
+{
+	*o = outcome_make(TEMPFAIL, 2, 0, "%s %s", path, words);
+	return 1;
+}
+
+static int
+unfit(struct outcome *o, const char *path, const char *words)
+{
+	*o = outcome_make(TEMPFAIL, 3, 5, "%s %s", path, words);
+	return -1;
+}
+
+static int
+broken(struct outcome *o, const char *doing, const char *path)
+{
+	*o = failed(doing, path);
+	return -1;
+}
+
+/* 0: open, locked, and fit to be written to. 1: not now. -1: not at all. *o says why. */
+static int
+try_lock(struct mbox *m, const char *path, struct outcome *o)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct stat st;
+
+	m->fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (m->fd < 0)
+		return errno == ELOOP ? unfit(o, path, "is a symbolic link") :
+			broken(o, "opening", path);
+	if (file_lock(m->fd, 0) || fcntl(m->fd, F_SETLK, &all))
+		return errno == EAGAIN || errno == EACCES ?
+			busy(o, path, "is locked by another program") :
+			broken(o, "locking", path);
+	if (take_dotlock(m, path))
+		return errno == EEXIST ? busy(o, path, "has a .lock of another program") :
+			broken(o, "making a .lock for", path);
+	/* Whoever had the locks before may have put another file in its place. */
+	int same = file_is(m->fd, AT_FDCWD, path);
+	if (same < 0 || fstat(m->fd, &st))
+		return broken(o, "looking at", path);
+	if (!same)
+		return busy(o, path, "was replaced by another program");
+	if (!S_ISREG(st.st_mode))
+		return unfit(o, path, "is not a regular file");
+	if (st.st_nlink != 1)
+		return unfit(o, path, "has a second name (a hard link)");
+	if (st.st_uid != geteuid())
+		return unfit(o, path, "belongs to somebody else");
+	return 0;
+}
+
+/* Between attempts everything is let go: two programs that take the same locks in
+ * different orders must not wait for each other. */
+static int
+lock(struct mbox *m, const struct mbox_job *job, struct outcome *o)
+{
+	int64_t deadline = clock_ms() + (int64_t)job->lock_seconds * 1000;
+	long pause_ms = 10;
+	int rc;
+
+	while ((rc = try_lock(m, job->path, o)) != 0) {
+		mbox_release(m);
+		if (rc < 0 || clock_ms() + pause_ms > deadline)
+			return -1;
+		nanosleep(&(struct timespec){0, pause_ms * 1000000}, NULL);
+		pause_ms = pause_ms < 200 ? pause_ms * 2 : 250;
+	}
+	return 0;
+}
+
+/* Does the mailbox, cut at end, need a newline first? 1, 0, or -1 with errno. */
+static int
+needs_newline(int fd, uint64_t end)
+{
+	char last = '\n';
+
+	if (end > 0 && file_read_at(fd, &last, 1, (off_t)end - 1) < 0)
+		return -1;
+	return last != '\n';
+}
+
+/* What stands in the mailbox behind the place of an earlier attempt. */
+struct tail {
+	int fd;
+	uint64_t start, len;
+	uint64_t same; /* bytes that are ours or NUL: a power cut may leave a file's size
+	                  without its data */
+	bool holes;    /* such NULs were among them */
+};
+
+static int
+compare(void *ctx, struct str ours)
+{
+	struct tail *t = ctx;
+	char there[1024];
+
+	while (ours.len > 0) {
+		size_t cap = ours.len < sizeof there ? ours.len : sizeof there;
+		ssize_t n = file_read_at(t->fd, there, cap, (off_t)(t->start + t->same));
+		if (n <= 0)
+			return n < 0 ? -1 : 1;
+		for (ssize_t i = 0; i < n; i++, t->same++) {
+			if (there[i] != ours.ptr[i] && there[i] != '\0')
+				return 1;
+			t->holes |= there[i] != ours.ptr[i];
+		}
+		ours = str_from(ours, (size_t)n);
+	}
+	return 0;
+}
+
+/*
+ * How many of the tail's bytes are our fragment, given that it ends in something else:
+ * all up to the From_ line of foreign mail. That begins where the tail stops being ours,
+ * or a few line feeds later, or in the same line before, where its first bytes happen to
+ * be what ours would have been. 0: no such line, so the tail is not ours at all.
+ */
+static uint64_t
+fragment_length(const struct tail *t)
+{
+	char space[2 * LOOK_BACK];
+	uint64_t base = t->same > LOOK_BACK ? t->same - LOOK_BACK : 0;
+	ssize_t n = file_read_at(t->fd, space, sizeof space, (off_t)(t->start + base));
+	struct str near = {space, n > 0 ? (size_t)n : 0};
+	size_t end = (size_t)(t->same - base), at = end;
+
+	while (at < near.len && near.ptr[at] == '\n')
+		at++;
+	if (str_starts(str_from(near, at), from))
+		return base + at;
+	for (at = end; at > 0 && at <= near.len && near.ptr[at - 1] != '\n'; at--)
+		if (str_starts(str_from(near, at - 1), from))
+			return base + at - 1;
+	return 0;
+}
+
+static int
+blank(int fd, uint64_t start, uint64_t len)
+{
+	char feeds[512];
+
+	memset(feeds, '\n', sizeof feeds);
+	while (len > 0) {
+		size_t n = len < sizeof feeds ? (size_t)len : sizeof feeds;
+		if (file_write_at(fd, (struct str){feeds, n}, (off_t)start))
+			return -1;
+		start += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Looks for what an earlier attempt wrote. 1: all of it, durably. 0: whatever there was
+ * of it has gone. -1 with errno. */
+static int
+recover(int fd, const struct mbox_job *job)
+{
+	const struct mbox_place *was = &job->previous;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -1;
+	if (st.st_dev != was->device || st.st_ino != was->inode ||
+	    (uint64_t)st.st_size <= was->start)
+		return 0;
+	uint64_t len = (uint64_t)st.st_size - was->start;
+	struct tail t = {.fd = fd, .start = was->start, .len = len};
+	int newline = needs_newline(fd, t.start);
+	int rc = newline < 0 ? -1 : produce(job, newline, compare, &t);
+	if (rc < 0)
+		return -1;
+	if (rc == 0 && !t.holes)
+		return file_sync(fd) ? -1 : 1;
+	if (t.same == t.len)
+		rc = ftruncate(fd, (off_t)t.start);
+	else
+		rc = blank(fd, t.start, rc == 0 ? t.same : fragment_length(&t));
+	/* Before a new place takes the old one's place on disk. */
+	return rc ? -1 : file_sync(fd);
+}
+
+static int
+add(void *ctx, struct str bytes)
+{
+	struct writer *w = ctx;
+
+	writer_add(w, bytes);
+	errno = w->error;
+	return w->error ? -1 : 0;
+}
+
+/* Makes the mailbox's name durable, if we may: it can be as new as its first mail. */
+static int
+sync_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct buf parent = {0};
+
+	buf_add(&parent, path, slash ? (size_t)(slash - path) + 1 : 0);
+	buf_puts(&parent, ".");
+	int dir = open(buf_cstr(&parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	buf_free(&parent);
+	if (dir < 0)
+		return 0;
+	int rc = file_sync_dir(dir), err = errno;
+	close(dir);
+	errno = err;
+	return rc;
+}
+
+static int
+append(int fd, const struct mbox_job *job, uint64_t start)
+{
+	char space[8192];
+	struct writer w;
+	int newline = needs_newline(fd, start);
+
+	writer_init(&w, fd, space, sizeof space);
+	if (newline < 0 || lseek(fd, (off_t)start, SEEK_SET) < 0 ||
+	    produce(job, newline, add, &w) || writer_flush(&w) || file_sync(fd))
+		return -1;
+	return start == 0 ? sync_name(job->path) : 0;
+}
+
+struct outcome
+mbox_deliver(struct mbox *m, const struct mbox_job *job)
+{
+	struct outcome o;
+	struct stat st;
+
+	*m = (struct mbox){.fd = -1};
+	if (is_loop(job))
+		return outcome_make(PERMFAIL, 4, 6, "mail loop: %.*s has had this before",
+				    STR_ARG(job->rcpt));
+	if (lock(m, job, &o))
+		return o;
+	int whole = job->has_previous ? recover(m->fd, job) : 0;
+	if (whole < 0 || fstat(m->fd, &st))
+		return failed("looking through", job->path);
+	if (!whole) {
+		uint64_t start = (uint64_t)st.st_size;
+		struct mbox_place place = {st.st_dev, st.st_ino, start};
+		if (job->intend(job->ctx, &place))
+			return outcome_make(TEMPFAIL, 3, 0, "could not be recorded beforehand");
+		if (append(m->fd, job, start)) {
+			o = failed("writing to", job->path);
+			/* If this fails too, the next attempt finds the fragment. */
+			if (ftruncate(m->fd, (off_t)start) == 0)
+				file_sync(m->fd);
+			return o;
+		}
+	}
+	return outcome_make(DELIVERED, 0, 0, "delivered to %s", job->path);
+}
+
+void
+mbox_release(struct mbox *m)
+{
+	/* First: as long as the dotlock is there, its flock is held. */
+	if (m->dotlock)
+		unlink(m->dotlock);
+	free(m->dotlock);
+	if (m->fd >= 0)
+		close(m->fd);
+	*m = (struct mbox){.fd = -1};
+}

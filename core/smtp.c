@@ -1,0 +1,858 @@
+/* SPDX-License-Identifier: ISC */
+#include "smtp.h"
+#include "codec.h"
+#include "config.h"
+#include "fmt.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* smtp.extensions. AUTH is in smtp.mechanisms. */
+enum {
+	HAS_PIPELINING = 1,
+	HAS_SIZE = 2,
+	HAS_8BITMIME = 4,
+	HAS_STARTTLS = 8,
+};
+
+/* smtp.state: what the session waits for. One command at a time until AT_READY. */
+enum {
+	AT_GREETING,
+	AT_EHLO,
+	AT_HELO,
+	AT_STARTTLS,
+	AT_HANDSHAKE,
+	AT_AUTH,
+	AT_READY,
+	AT_QUIT,
+};
+
+/* The commands of a transaction; RCPT is as many steps as there are recipients. */
+enum kind { RSET, MAIL, RCPT, DATA, DOT };
+
+/* smtp_message.state. */
+enum {
+	UNDECIDED,
+	DECIDED,
+	UNSENT, /* decided, and no RCPT was or will be sent */
+};
+
+enum {
+	COMMAND_MAX = LIMIT_ADDRESS + 100, /* MAIL with its parameters */
+	TIMEOUT_BODY = 180,
+	TIMEOUT_IDLE = 300,
+};
+
+/* Ends. */
+
+static void
+decide(struct smtp *s, struct smtp_transaction *t, size_t rcpt, unsigned char state,
+       const struct outcome *o)
+{
+	t->m->state[rcpt] = state;
+	t->undecided--;
+	t->tried = true;
+	s->config->verdict(s->config->ctx, t->m, rcpt, o);
+}
+
+static void
+decide_all(struct smtp *s, struct smtp_transaction *t, const struct outcome *o)
+{
+	for (size_t i = 0; i < t->m->rcpt_count; i++)
+		if (t->m->state[i] == UNDECIDED)
+			decide(s, t, i, DECIDED, o);
+}
+
+static void
+finish(struct smtp *s, struct smtp_transaction *t)
+{
+	struct smtp_transaction over = *t;
+
+	if (t == &s->tx[0])
+		s->tx[0] = s->tx[1];
+	s->tx_count--;
+	s->config->finished(s->config->ctx, over.m, over.tried);
+}
+
+static void
+shut(struct smtp *s)
+{
+	s->closed = true;
+	s->body = false;
+	s->out_start = s->out_end = 0;
+	explicit_bzero(s->out, sizeof s->out);
+	if (CONFIG_AUTH)
+		sasl_wipe(&s->sasl);
+}
+
+void
+smtp_fail(struct smtp *s, const struct outcome *o)
+{
+	struct outcome why = *o;
+
+	if (s->closed)
+		return;
+	why.verdict = TEMPFAIL;
+	if (s->state != AT_QUIT)
+		s->session = why;
+	shut(s);
+	while (s->tx_count > 0) {
+		if (s->tx[0].tried)
+			decide_all(s, &s->tx[0], &why);
+		finish(s, &s->tx[0]);
+	}
+}
+
+static void
+broken(struct smtp *s, const char *what)
+{
+	struct outcome o = outcome_make(TEMPFAIL, 5, 0, "the server %s", what);
+
+	smtp_fail(s, &o);
+}
+
+/* Commands. */
+
+/* The line of len bytes at the end of out is ready. shown is what a trace may see. */
+static void
+end_line(struct smtp *s, size_t len, struct str shown)
+{
+	memcpy(s->out + s->out_end + len, "\r\n", 2);
+	s->out_end += len + 2;
+	if (s->config->trace)
+		s->config->trace(s->config->ctx, false, shown);
+}
+
+static void
+command(struct smtp *s, const char *fmt, ...)
+{
+	char *line = s->out + s->out_end;
+	size_t room = sizeof s->out - s->out_end;
+	va_list ap;
+
+	va_start(ap, fmt);
+	size_t len = fmt_vprint(line, room, fmt, ap);
+	va_end(ap);
+	if (len + 2 > room) {
+		struct outcome o = outcome_make(TEMPFAIL, 5, 0, "a command is too long");
+		smtp_fail(s, &o);
+		return;
+	}
+	end_line(s, len, (struct str){line, len});
+}
+
+/* Ends a session that cannot carry mail, politely. */
+static void
+leave(struct smtp *s, const struct outcome *o)
+{
+	s->session = *o;
+	if (o->verdict == PERMFAIL)
+		s->session.verdict = TEMPFAIL; /* of a server, not of a mail */
+	s->state = AT_QUIT;
+	command(s, "QUIT");
+}
+
+/* The reply as an outcome, where it should have been another. */
+static struct outcome
+refusal(const struct smtp *s)
+{
+	struct outcome o = outcome_from_reply(s->reply.code, str_of(s->reply.text));
+
+	if (o.verdict == DELIVERED) {
+		o = outcome_make(TEMPFAIL, 5, 0, "unexpected reply: %s", s->reply.text);
+		o.code = (unsigned short)s->reply.code;
+	}
+	return o;
+}
+
+static void
+fail_refused(struct smtp *s)
+{
+	struct outcome o = refusal(s);
+
+	smtp_fail(s, &o);
+}
+
+static void
+leave_refused(struct smtp *s)
+{
+	struct outcome o = refusal(s);
+
+	leave(s, &o);
+}
+
+/* Ends a session for want of security (RFC 3463 x.7.DETAIL). */
+static void
+leave_insecure(struct smtp *s, unsigned detail, const char *words, const char *more)
+{
+	struct outcome o = outcome_make(TEMPFAIL, 7, detail, "%s%s", words, more);
+
+	leave(s, &o);
+}
+
+static bool
+is_class(const struct smtp *s, unsigned digit)
+{
+	return s->reply.code / 100 == digit;
+}
+
+/* AUTH (RFC 4954). */
+
+/* One step. name: of the mechanism where this is the AUTH command itself, else "". */
+static void
+auth_step(struct smtp *s, struct str challenge, const char *name)
+{
+	char response[LIMIT_SASL], start[40] = "", shown[sizeof start + 4];
+	const char *why;
+
+	ptrdiff_t n = sasl_step(&s->sasl, challenge, response, sizeof response, &why);
+	if (n < 0) {
+		if (!*name)
+			command(s, "*");
+		leave_insecure(s, 0, "AUTH: ", why);
+		return;
+	}
+	if (*name)
+		fmt_print(start, sizeof start, "AUTH %s ", name);
+	char *line = s->out + s->out_end;
+	size_t len = strlen(start);
+	memcpy(line, start, len);
+	len += codec_base64((struct str){response, (size_t)n}, line + len);
+	if (*name && n == 0)
+		line[len++] = '=';
+	explicit_bzero(response, sizeof response);
+	fmt_print(shown, sizeof shown, "%s****", start);
+	end_line(s, len, str_of(shown));
+}
+
+static void
+start_auth(struct smtp *s)
+{
+	const struct smtp_config *c = s->config;
+
+	s->state = AT_AUTH;
+	sasl_start(&s->sasl, c->user, c->password, c->nonce);
+	if (sasl_client_first(&s->sasl))
+		auth_step(s, STR(""), sasl_name(&s->sasl));
+	else
+		command(s, "AUTH %s", sasl_name(&s->sasl));
+}
+
+/* A user is configured: AUTH, or no mail. */
+static void
+begin_auth(struct smtp *s)
+{
+	const struct smtp_config *c = s->config;
+
+	if (!CONFIG_AUTH)
+		leave_insecure(s, 4, "a user is configured, but this program was built "
+			       "without AUTH", "");
+	else if (!c->private_channel && !s->tls_verified && !c->insecure_auth)
+		leave_insecure(s, 11, "no password goes out without verified TLS: use "
+			       "smtps:// or smtp+starttls:// and tls_verify, or accept the "
+			       "risk with insecure_auth", "");
+	else if (sasl_pick(&s->sasl, str_of(s->mechanisms), c->mechanisms))
+		leave_insecure(s, 4, "no AUTH that we may use: try port 587 or 465, or see "
+			       "auth_mechanisms; the server offers: ",
+			       *s->mechanisms ? s->mechanisms : "none");
+	else
+		start_auth(s);
+}
+
+static void
+auth_challenge(struct smtp *s)
+{
+	char challenge[LIMIT_REPLY_LINE];
+
+	ptrdiff_t n = codec_unbase64(reply_words(&s->reply), challenge, sizeof challenge);
+	if (n >= 0) {
+		auth_step(s, (struct str){challenge, (size_t)n}, "");
+	} else {
+		command(s, "*");
+		leave_insecure(s, 0, "AUTH: ", "the challenge is not base64");
+	}
+}
+
+static void
+auth_reply(struct smtp *s)
+{
+	const char *why;
+
+	if (!CONFIG_AUTH)
+		return;
+	if (is_class(s, 3)) {
+		auth_challenge(s);
+	} else if (!is_class(s, 2)) {
+		leave_refused(s);
+	} else if (sasl_finish(&s->sasl, &why)) {
+		leave_insecure(s, 0, "AUTH: ", why);
+	} else {
+		sasl_wipe(&s->sasl);
+		s->state = AT_READY;
+	}
+}
+
+/* The session, up to AUTH. */
+
+static void
+hello(struct smtp *s)
+{
+	s->extensions = 0;
+	s->size_limit = 0;
+	s->mechanisms[0] = '\0';
+	s->state = AT_EHLO;
+	command(s, "%s %.*s", s->config->lmtp ? "LHLO" : "EHLO",
+		STR_ARG(s->config->helo));
+}
+
+static void
+greeting_reply(struct smtp *s)
+{
+	if (is_class(s, 2))
+		hello(s);
+	else
+		leave_refused(s);
+}
+
+/* There may be two lists: "AUTH LOGIN PLAIN" and, as was usual once, "AUTH=LOGIN". */
+static void
+add_mechanisms(struct smtp *s, struct str names)
+{
+	size_t len = strlen(s->mechanisms), room = sizeof s->mechanisms - len;
+
+	/* All or nothing: a part of a name could be another's. */
+	if (names.len + 1 < room)
+		fmt_print(s->mechanisms + len, room, "%s%.*s", len ? " " : "",
+			  STR_ARG(names));
+}
+
+/* One line of the reply to EHLO, without its code. */
+static void
+add_extension(struct smtp *s, struct str words)
+{
+	static const struct {
+		char keyword[12];
+		unsigned flag;
+	} known[] = {
+		{"PIPELINING", HAS_PIPELINING},
+		{"SIZE", HAS_SIZE},
+		{"8BITMIME", HAS_8BITMIME},
+		{"STARTTLS", HAS_STARTTLS},
+	};
+
+	if (str_istarts(words, STR("AUTH ")) || str_istarts(words, STR("AUTH=")))
+		add_mechanisms(s, str_trim(str_from(words, 5)));
+	words = str_trim(words);
+	struct str keyword = str_cut(&words, ' ');
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		if (!str_ieq(keyword, str_of(known[i].keyword)))
+			continue;
+		s->extensions |= known[i].flag;
+		/* Without a number there is no limit that we could know. */
+		if (known[i].flag == HAS_SIZE)
+			str_number(words, UINT64_MAX, &s->size_limit);
+	}
+}
+
+/* What the server can do is known: on to TLS, to AUTH, to mail. */
+static void
+proceed(struct smtp *s)
+{
+	const struct smtp_config *c = s->config;
+	bool clear = !s->tls_up && c->tls != URL_TLS_NONE;
+
+	if (clear && (s->extensions & HAS_STARTTLS)) {
+		s->state = AT_STARTTLS;
+		command(s, "STARTTLS");
+	} else if (clear && c->tls != URL_TLS_OFFERED) {
+		leave_insecure(s, 10, "TLS is required, but the server does not offer "
+			       "STARTTLS: try smtps:// (port 465), or allow clear text "
+			       "with smtp://", "");
+	} else if (c->user.len > 0) {
+		begin_auth(s);
+	} else {
+		s->state = AT_READY;
+	}
+}
+
+static void
+ehlo_reply(struct smtp *s)
+{
+	const struct smtp_config *c = s->config;
+	bool needs_tls = !s->tls_up && c->tls == URL_TLS_STARTTLS;
+
+	if (is_class(s, 2)) {
+		proceed(s);
+	} else if (is_class(s, 5) && !c->lmtp && !needs_tls && c->user.len == 0) {
+		s->state = AT_HELO;
+		command(s, "HELO %.*s", STR_ARG(c->helo));
+	} else {
+		leave_refused(s);
+	}
+}
+
+static void
+helo_reply(struct smtp *s)
+{
+	if (is_class(s, 2))
+		proceed(s);
+	else
+		leave_refused(s);
+}
+
+static void
+starttls_reply(struct smtp *s)
+{
+	const struct smtp_config *c = s->config;
+	bool optional = c->tls == URL_TLS_OFFERED && c->user.len == 0;
+
+	if (s->reply.code == 220) {
+		s->state = AT_HANDSHAKE;
+	} else if (optional && s->reply.code >= 400) {
+		s->extensions &= ~(unsigned)HAS_STARTTLS;
+		proceed(s);
+	} else {
+		leave_insecure(s, 10, "TLS is required, but the server refused "
+			       "STARTTLS: ", s->reply.text);
+		s->session.code = (unsigned short)s->reply.code;
+	}
+}
+
+/* Transactions. */
+
+static enum kind
+kind_of(const struct smtp_transaction *t, size_t step)
+{
+	if (step < RCPT + t->m->rcpt_count)
+		return step < RCPT ? (enum kind)step : RCPT;
+	return (enum kind)(step - t->m->rcpt_count + 1);
+}
+
+static size_t
+step_after(const struct smtp_transaction *t, size_t step)
+{
+	do
+		step++;
+	while (kind_of(t, step) == RCPT && t->m->state[step - RCPT] == UNSENT);
+	return step;
+}
+
+/* Puts out no more of t. The server may still hold a part of it. */
+static void
+cut_short(struct smtp *s, struct smtp_transaction *t)
+{
+	t->end = t->send;
+	s->reset = true;
+}
+
+static void
+put_mail(struct smtp *s, const struct smtp_message *m)
+{
+	char size[32] = "";
+
+	if (m->size > 0 && (s->extensions & HAS_SIZE))
+		fmt_print(size, sizeof size, " SIZE=%ju", (uintmax_t)m->size);
+	command(s, "MAIL FROM:<%.*s>%s%s", STR_ARG(m->sender), size,
+		m->eightbit && (s->extensions & HAS_8BITMIME) ? " BODY=8BITMIME" : "");
+}
+
+/* Refused: the old transaction may live, and a MAIL refused for that would bounce. */
+static void
+rset_reply(struct smtp *s, struct smtp_transaction *t)
+{
+	(void)t;
+	if (!is_class(s, 2))
+		fail_refused(s);
+}
+
+static void
+mail_reply(struct smtp *s, struct smtp_transaction *t)
+{
+	if (is_class(s, 2)) {
+		t->tried = true;
+	} else {
+		struct outcome o = refusal(s);
+		decide_all(s, t, &o);
+	}
+}
+
+static void
+rcpt_reply(struct smtp *s, struct smtp_transaction *t)
+{
+	size_t rcpt = t->receive - RCPT;
+
+	if (!is_class(s, 2) && t->m->state[rcpt] == UNDECIDED) {
+		struct outcome o = refusal(s);
+		decide(s, t, rcpt, DECIDED, &o);
+	}
+}
+
+/* From here on the undecided recipients are those that the server accepted. */
+static void
+data_reply(struct smtp *s, struct smtp_transaction *t)
+{
+	if (!is_class(s, 3)) {
+		struct outcome o = refusal(s);
+		decide_all(s, t, &o);
+		cut_short(s, t);
+	} else if (t->undecided > 0) {
+		s->body = true;
+	} else if (s->config->lmtp) {
+		/* Nobody knows how many replies would follow (RFC 2033 4.2). */
+		broken(s, "wants data, but accepted no recipient");
+	}
+}
+
+static void
+dot_reply(struct smtp *s, struct smtp_transaction *t)
+{
+	const unsigned char *state = t->m->state, *next;
+	struct outcome o = outcome_from_reply(s->reply.code, str_of(s->reply.text));
+
+	if (!s->config->lmtp)
+		decide_all(s, t, &o);
+	else if ((next = memchr(state, UNDECIDED, t->m->rcpt_count)))
+		decide(s, t, (size_t)(next - state), DECIDED, &o);
+}
+
+static const struct {
+	char verb[5]; /* "": has arguments */
+	unsigned short timeout;
+	void (*reply)(struct smtp *s, struct smtp_transaction *t);
+} kinds[] = {
+	[RSET] = {"RSET", 300, rset_reply},
+	[MAIL] = {"", 300, mail_reply},
+	[RCPT] = {"", 300, rcpt_reply},
+	[DATA] = {"DATA", 120, data_reply},
+	[DOT] = {".", 600, dot_reply},
+};
+
+static void
+ready_reply(struct smtp *s)
+{
+	struct smtp_transaction *t = &s->tx[0];
+	enum kind kind = kind_of(t, t->receive);
+
+	kinds[kind].reply(s, t);
+	/* LMTP: one dot, a reply for each recipient. */
+	if (!s->closed && (kind != DOT || t->undecided == 0))
+		t->receive = step_after(t, t->receive);
+}
+
+/* May t's next command go out? Here a transaction that has lost all recipients ends. */
+static bool
+may_put(struct smtp *s, struct smtp_transaction *t)
+{
+	bool in_step = t == &s->tx[0] && t->receive == t->send;
+
+	if (t->send == RSET && !s->reset)
+		t->send = t->receive = MAIL;
+	if (t->send == t->end)
+		return false;
+	enum kind kind = kind_of(t, t->send);
+	if (kind == DOT)
+		return in_step && !s->body;
+	if (t->undecided == 0) {
+		cut_short(s, t);
+		return false;
+	}
+	return in_step || (s->extensions & HAS_PIPELINING);
+}
+
+static bool
+has_room(struct smtp *s)
+{
+	if (s->out_start > sizeof s->out / 2) {
+		s->out_end -= s->out_start;
+		memmove(s->out, s->out + s->out_start, s->out_end);
+		s->out_start = 0;
+	}
+	return sizeof s->out - s->out_end >= COMMAND_MAX;
+}
+
+static void
+put(struct smtp *s, struct smtp_transaction *t)
+{
+	enum kind kind = kind_of(t, t->send);
+
+	if (kind == MAIL)
+		put_mail(s, t->m);
+	else if (kind == RCPT)
+		command(s, "RCPT TO:<%.*s>", STR_ARG(t->m->rcpts[t->send - RCPT]));
+	else
+		command(s, "%s", kinds[kind].verb);
+	if (kind == RSET)
+		s->reset = false;
+	t->send = step_after(t, t->send);
+}
+
+/* Puts out what may go: nothing of the second transaction before all of the first. */
+static void
+fill(struct smtp *s)
+{
+	for (unsigned i = 0; i < s->tx_count; i++) {
+		struct smtp_transaction *t = &s->tx[i];
+		while (has_room(s) && may_put(s, t))
+			put(s, t);
+		if (t->send < t->end)
+			return;
+	}
+}
+
+/* To be called after whatever may let the session go on. */
+static void
+advance(struct smtp *s)
+{
+	if (s->state == AT_READY && !s->closed) {
+		fill(s);
+		while (s->tx_count > 0 && s->tx[0].receive == s->tx[0].end) {
+			finish(s, &s->tx[0]);
+			fill(s);
+		}
+		if (s->quit && s->tx_count == 0) {
+			struct outcome o = outcome_make(DELIVERED, 0, 0, "done");
+			leave(s, &o);
+		}
+	}
+	if (s->state == AT_QUIT && s->out_end == 0)
+		shut(s);
+}
+
+/* Replies. */
+
+static const struct {
+	unsigned short timeout;
+	void (*reply)(struct smtp *s);
+} states[] = {
+	[AT_GREETING] = {300, greeting_reply},
+	[AT_EHLO] = {300, ehlo_reply},
+	[AT_HELO] = {300, helo_reply},
+	[AT_STARTTLS] = {120, starttls_reply},
+	[AT_HANDSHAKE] = {120, NULL},
+	[AT_AUTH] = {300, auth_reply},
+	[AT_READY] = {TIMEOUT_IDLE, ready_reply},
+	[AT_QUIT] = {30, NULL},
+};
+
+static bool
+is_answer_due(const struct smtp *s)
+{
+	return s->tx_count > 0 && s->tx[0].receive < s->tx[0].send;
+}
+
+/* Is there a command that the server knows and has not answered? */
+static bool
+is_awaited(const struct smtp *s)
+{
+	bool pipelining = s->state == AT_READY && (s->extensions & HAS_PIPELINING);
+
+	if (s->out_end > 0 && !pipelining)
+		return false;
+	return s->state != AT_READY || is_answer_due(s);
+}
+
+static void
+take_reply(struct smtp *s)
+{
+	if (s->reply.code == 421) {
+		fail_refused(s);
+	} else if (s->early) {
+		struct outcome o = outcome_make(TEMPFAIL, 5, 0, "the server spoke out of turn: "
+						"%u %s", s->reply.code, s->reply.text);
+		o.code = (unsigned short)s->reply.code;
+		smtp_fail(s, &o);
+	} else {
+		states[s->state].reply(s);
+	}
+}
+
+static void
+take_byte(struct smtp *s, char c)
+{
+	const struct reply *r = &s->reply;
+	const char *why;
+
+	if (reply_is_new(r))
+		s->early = !is_awaited(s);
+	int event = reply_take(&s->reply, c, &why);
+	if (event == REPLY_MORE)
+		return;
+	if (s->config->trace)
+		s->config->trace(s->config->ctx, true,
+				 (struct str){r->line, r->line_len});
+	if (event < 0) {
+		broken(s, why);
+		return;
+	}
+	if (s->state == AT_EHLO && is_class(s, 2) && r->lines > 1)
+		add_extension(s, reply_words(r));
+	if (event == REPLY_END) {
+		s->replies++;
+		take_reply(s);
+		advance(s);
+	}
+}
+
+void
+smtp_input(struct smtp *s, struct str bytes)
+{
+	for (size_t i = 0; i < bytes.len && !s->closed && s->state != AT_QUIT; i++) {
+		/* Anybody on the way may have put it there: kept until TLS is up, it would be
+		 * believed. */
+		if (s->state == AT_HANDSHAKE)
+			broken(s, "or somebody on the way injected text behind STARTTLS");
+		else
+			take_byte(s, bytes.ptr[i]);
+	}
+}
+
+/* The pump's side. */
+
+void
+smtp_init(struct smtp *s, const struct smtp_config *config)
+{
+	memset(s, 0, sizeof *s);
+	s->config = config;
+}
+
+unsigned
+smtp_want(const struct smtp *s)
+{
+	unsigned want = 0;
+
+	if (s->closed)
+		return SMTP_CLOSED;
+	if (s->out_end > 0)
+		want |= SMTP_SEND;
+	else if (s->state == AT_HANDSHAKE)
+		return SMTP_STARTTLS;
+	else if (s->body)
+		want |= SMTP_BODY;
+	if (s->state != AT_QUIT)
+		want |= SMTP_RECEIVE;
+	if (s->state == AT_READY && !s->quit && s->tx_count < 2)
+		want |= SMTP_MESSAGE;
+	return want;
+}
+
+struct str
+smtp_output(const struct smtp *s)
+{
+	return (struct str){s->out + s->out_start, s->out_end - s->out_start};
+}
+
+void
+smtp_sent(struct smtp *s, size_t n)
+{
+	if (s->closed)
+		return;
+	if (s->state == AT_AUTH)
+		explicit_bzero(s->out + s->out_start, n);
+	s->out_start += n;
+	if (s->out_start == s->out_end)
+		s->out_start = s->out_end = 0;
+	advance(s);
+}
+
+void
+smtp_tls_up(struct smtp *s, bool verified)
+{
+	s->tls_up = true;
+	s->tls_verified = verified;
+	if (s->state == AT_HANDSHAKE)
+		hello(s);
+}
+
+/* addr.h makes no address that is none: this is the last wall before the wire. */
+static bool
+is_path(struct str address)
+{
+	bool quoted = false, escaped = false;
+
+	for (size_t i = 0; i < address.len; i++) {
+		char c = address.ptr[i];
+		if (str_is_control(c) || (!quoted && (c == '<' || c == '>' || c == ' ')))
+			return false;
+		if (c == '"' && !escaped)
+			quoted = !quoted;
+		escaped = quoted && c == '\\' && !escaped;
+	}
+	return address.len <= LIMIT_ADDRESS && !quoted;
+}
+
+/* Verdicts that need no server. */
+static void
+refuse_unsendable(struct smtp *s, struct smtp_transaction *t)
+{
+	const struct smtp_message *m = t->m;
+	struct outcome o;
+
+	if (s->size_limit > 0 && m->size > s->size_limit) {
+		o = outcome_make(PERMFAIL, 3, 4, "the message has %ju bytes, the server "
+				 "takes %ju at most", (uintmax_t)m->size,
+				 (uintmax_t)s->size_limit);
+		decide_all(s, t, &o);
+	} else if (!is_path(m->sender)) {
+		o = outcome_make(PERMFAIL, 1, 7, "the sender is no valid address");
+		decide_all(s, t, &o);
+	}
+	o = outcome_make(PERMFAIL, 1, 3, "no valid address");
+	for (size_t i = 0; i < m->rcpt_count; i++)
+		if (m->state[i] == UNDECIDED && !is_path(m->rcpts[i]))
+			decide(s, t, i, UNSENT, &o);
+}
+
+void
+smtp_send(struct smtp *s, const struct smtp_message *m)
+{
+	struct smtp_transaction *t = &s->tx[s->tx_count];
+
+	if (!(smtp_want(s) & SMTP_MESSAGE)) {
+		s->config->finished(s->config->ctx, m, false);
+		return;
+	}
+	s->tx_count++;
+	*t = (struct smtp_transaction){.m = m, .undecided = m->rcpt_count,
+				       .end = m->rcpt_count + DOT};
+	memset(m->state, UNDECIDED, m->rcpt_count);
+	refuse_unsendable(s, t);
+	if (t->undecided == 0)
+		finish(s, t);
+	advance(s);
+}
+
+const struct smtp_message *
+smtp_body_message(const struct smtp *s)
+{
+	return s->tx[0].m;
+}
+
+void
+smtp_body_done(struct smtp *s)
+{
+	s->body = false;
+	advance(s);
+}
+
+void
+smtp_quit(struct smtp *s)
+{
+	s->quit = true;
+	advance(s);
+}
+
+unsigned
+smtp_timeout(const struct smtp *s)
+{
+	if (s->body)
+		return TIMEOUT_BODY;
+	if (is_answer_due(s))
+		return kinds[kind_of(&s->tx[0], s->tx[0].receive)].timeout;
+	return states[s->state].timeout;
+}
+
+const struct outcome *
+smtp_session(const struct smtp *s)
+{
+	return &s->session;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: ISC */
+#include "wire.h"
+#include "limit.h"
+
+#include <string.h>
+
+void
+wire_init(struct wire *w)
+{
+	*w = (struct wire){0};
+}
+
+static void
+make(struct wire *w, char c)
+{
+	w->pending[w->pending_len++] = c;
+}
+
+/* One byte of a line. */
+static void
+put(struct wire *w, char c)
+{
+	if (w->column == LIMIT_WIRE_LINE) {
+		make(w, '\r');
+		make(w, '\n');
+		make(w, ' ');
+		w->column = 1;
+	} else if (w->column == 0 && c == '.') {
+		make(w, '.');
+	}
+	make(w, c);
+	w->column++;
+}
+
+static void
+end_line(struct wire *w)
+{
+	make(w, '\r');
+	make(w, '\n');
+	w->column = 0;
+}
+
+static bool
+is_plain(char c)
+{
+	return (unsigned char)c > '\r' || (c != '\n' && c != '\r' && c != '\0');
+}
+
+/* One byte that may be special. False: not taken, show it again. */
+static bool
+take(struct wire *w, char c)
+{
+	if (w->cr && c != '\n') {
+		w->cr = false;
+		put(w, ' ');
+		return false;
+	}
+	w->cr = c == '\r';
+	if (c == '\n')
+		end_line(w);
+	else if (!w->cr)
+		put(w, c == '\0' ? ' ' : c);
+	return true;
+}
+
+/* How many bytes can be copied as they are, at most cap. */
+static size_t
+run(const struct wire *w, struct str in, size_t cap)
+{
+	size_t n = 0, max = LIMIT_WIRE_LINE - w->column;
+
+	if (w->cr || (w->column == 0 && in.ptr[0] == '.'))
+		return 0;
+	if (max > cap)
+		max = cap;
+	if (max > in.len)
+		max = in.len;
+	while (n < max && is_plain(in.ptr[n]))
+		n++;
+	return n;
+}
+
+static size_t
+hand_out(struct wire *w, char *dst, size_t cap)
+{
+	size_t n = w->pending_len < cap ? w->pending_len : cap;
+
+	memcpy(dst, w->pending, n);
+	w->pending_len -= (unsigned)n;
+	memmove(w->pending, w->pending + n, w->pending_len);
+	return n;
+}
+
+size_t
+wire_feed(struct wire *w, struct str *in, char *dst, size_t cap)
+{
+	size_t len = 0, n;
+
+	for (;;) {
+		len += hand_out(w, dst + len, cap - len);
+		if (len == cap || in->len == 0)
+			return len;
+		n = run(w, *in, cap - len);
+		memcpy(dst + len, in->ptr, n);
+		len += n;
+		w->column += n;
+		if (n == 0)
+			n = take(w, in->ptr[0]);
+		*in = str_from(*in, n);
+	}
+}
+
+size_t
+wire_finish(struct wire *w, char *dst)
+{
+	size_t len = hand_out(w, dst, sizeof w->pending);
+
+	if (w->cr)
+		put(w, ' ');
+	w->cr = false;
+	len += hand_out(w, dst + len, sizeof w->pending);
+	if (w->column > 0)
+		end_line(w);
+	return len + hand_out(w, dst + len, sizeof w->pending);
+}
