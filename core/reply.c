@@ -36,7 +36,8 @@ without_status(const struct reply *r, struct str words)
 	struct str text = {r->text, r->text_len};
 	struct str status = str_upto(text, str_find(text, ' ') + 1);
 
-	if (status.len < sizeof "5.1.1" || status.ptr[1] != '.' || !str_starts(words, status))
+	if (status.len < sizeof "5.1.1" || status.ptr[1] != '.' ||
+	    !str_starts(words, status))
 		return words;
 	return str_from(words, status.len);
 }

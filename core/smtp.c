@@ -657,8 +657,9 @@ take_reply(struct smtp *s)
 	if (s->reply.code == 421) {
 		fail_refused(s);
 	} else if (s->early) {
-		struct outcome o = outcome_make(TEMPFAIL, 5, 0, "the server spoke out of turn: "
-						"%u %s", s->reply.code, s->reply.text);
+		struct outcome o = outcome_make(TEMPFAIL, 5, 0,
+						"the server spoke out of turn: %u %s",
+						s->reply.code, s->reply.text);
 		o.code = (unsigned short)s->reply.code;
 		smtp_fail(s, &o);
 	} else {
@@ -697,8 +698,8 @@ void
 smtp_input(struct smtp *s, struct str bytes)
 {
 	for (size_t i = 0; i < bytes.len && !s->closed && s->state != AT_QUIT; i++) {
-		/* Anybody on the way may have put it there: kept until TLS is up, it would be
-		 * believed. */
+		/* Anybody on the way may have put it there: kept until TLS is up, it
+		 * would be believed. */
 		if (s->state == AT_HANDSHAKE)
 			broken(s, "or somebody on the way injected text behind STARTTLS");
 		else

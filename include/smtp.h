@@ -8,11 +8,14 @@
  * Messages are pipelined: a second one may be handed over while the first is under way; its
  * MAIL, RCPT and DATA then ride behind the first one's final dot. Each recipient gets exactly
  * one verdict for each message handed over, unless the message is given back untried.
+ *
+ * The callbacks are called from within the functions below and must call none of them.
  */
 #ifndef SMTP_H
 #define SMTP_H
 
 #include "outcome.h"
+#include "reply.h"
 #include "sasl.h"
 #include "url.h"
 
@@ -61,25 +64,27 @@ enum smtp_want {
 
 struct smtp {
 	const struct smtp_config *config;
-	unsigned state;              /* of the session, before the first message */
-	bool tls_up, tls_verified, closed, body;
+	unsigned state;              /* of the session, see smtp.c */
+	bool tls_up, tls_verified, closed, quit;
+	bool body;                   /* the server awaits the body of tx[0] */
+	bool reset;                  /* RSET must precede the next MAIL */
 	unsigned extensions;         /* of the newest EHLO */
 	uint64_t size_limit;
+	char mechanisms[256];        /* AUTH's */
 	struct outcome session;
 	/* Transactions: [0] is the older. */
 	struct smtp_transaction {
 		const struct smtp_message *m;
-		size_t send, receive;    /* cursors over MAIL, RCPT…, DATA, dot */
-		size_t accepted;
-		struct outcome failure;
-		unsigned flags;
+		/* Cursors over RSET, MAIL, RCPT…, DATA, dot: the next command to put out,
+		 * the next to be answered, one past the last to be put out. */
+		size_t send, receive, end;
+		size_t undecided;    /* recipients without a verdict */
+		bool tried;          /* MAIL was accepted, or there was a verdict */
 	} tx[2];
 	unsigned tx_count;
-	/* Reply being read. */
-	char line[LIMIT_REPLY_LINE], text[LIMIT_OUTCOME_TEXT * 2];
-	size_t line_len, text_len;
-	unsigned reply_code, reply_lines;
-	char offered[256];           /* AUTH's mechanisms */
+	struct reply reply;
+	unsigned replies;            /* complete ones so far: the pump's measure of progress */
+	bool early;                  /* it began before it was asked for */
 	/* Commands on their way. */
 	char out[2 * LIMIT_SASL];
 	size_t out_start, out_end;
@@ -97,14 +102,16 @@ struct str smtp_output(const struct smtp *s);
 void smtp_sent(struct smtp *s, size_t n);
 
 /* Bytes from the server, any number; all are taken. Bytes that come where none may (behind
- * the 220 to STARTTLS, while nothing is awaited) close the session as a failure. */
+ * the 220 to STARTTLS, while nothing is awaited) and lines that are malformed or over a
+ * limit close the session as a failure. */
 void smtp_input(struct smtp *s, struct str bytes);
 
 /* TLS is up after SMTP_STARTTLS (or before the first byte, with URL_TLS_IMPLICIT): what the
  * server said before is forgotten. verified: its certificate was. */
 void smtp_tls_up(struct smtp *s, bool verified);
 
-/* Hands m over; it must live until finished is called for it. */
+/* Hands m over where SMTP_MESSAGE is wanted (else it comes back untried at once). It must
+ * live until finished is called for it. */
 void smtp_send(struct smtp *s, const struct smtp_message *m);
 
 /* Whose body is wanted. */

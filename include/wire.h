@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Message text (LF) to SMTP data (RFC 5321 2.3.8, 4.5.2): CRLF line ends, dots doubled, NUL
- * and a lone CR as spaces, lines over LIMIT_WIRE_LINE folded with CRLF and a space. Nothing
- * but CRLF ends a line in what comes out, and "CRLF . CRLF" is never in it. Streams: any cut
- * of input or output gives the same bytes.
+ * Message text (LF, or CRLF) to SMTP data (RFC 5321 2.3.8, 4.5.2): CRLF line ends, dots
+ * doubled, NUL and a lone CR as spaces, lines over LIMIT_WIRE_LINE folded with CRLF and a
+ * space. Nothing but CRLF ends a line in what comes out, and "CRLF . CRLF" is never in it.
+ * Streams: any cut of input or output gives the same bytes.
  */
 #ifndef WIRE_H
 #define WIRE_H
@@ -12,13 +12,15 @@
 
 struct wire {
 	size_t column;      /* bytes of the output line so far, doubled dot not counted */
+	bool cr;            /* a CR came; the next byte says whether it stands alone */
 	char pending[4];    /* made, not yet handed out */
 	unsigned pending_len;
 };
 
 void wire_init(struct wire *w);
 
-/* Takes bytes off *in and writes at most cap to dst; returns how many. */
+/* Takes bytes off *in and writes at most cap to dst; returns how many. Goes on until *in is
+ * empty or dst is full. */
 size_t wire_feed(struct wire *w, struct str *in, char *dst, size_t cap);
 
 /* The message is over: CRLF where the last line has none; cap of at least 6. Returns how many

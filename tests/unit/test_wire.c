@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: ISC */
+#include "wire.h"
+#include "buf.h"
+#include "limit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* in cut into pieces of in_piece bytes, out into pieces of cap. */
+static void
+convert(struct str in, size_t in_piece, size_t cap, struct buf *out)
+{
+	struct wire w;
+
+	wire_init(&w);
+	out->len = 0;
+	while (in.len) {
+		struct str piece = str_upto(in, in_piece);
+		in = str_from(in, piece.len);
+		for (size_t n = cap; n == cap;) {
+			n = wire_feed(&w, &piece, buf_room(out, cap), cap);
+			assert_true(n <= cap);
+			out->len += n;
+			/* Early only for one of the two reasons. */
+			assert_true(piece.len == 0 || n == cap);
+		}
+	}
+	size_t n = wire_finish(&w, buf_room(out, 6));
+	assert_true(n <= 6);
+	out->len += n;
+}
+
+static const size_t pieces[] = {1, 2, 3, 7, 997, 998, 999, 100000};
+
+/* The same for every cut. */
+static void
+expect(struct str in, struct str want)
+{
+	struct buf out = {0};
+
+	for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+		for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
+			convert(in, pieces[i], pieces[k], &out);
+			assert_int_equal(out.len, want.len);
+			assert_true(str_eq(buf_view(&out), want));
+		}
+	}
+	buf_free(&out);
+}
+
+static void
+test_table(void **state)
+{
+	(void)state;
+	expect(STR(""), STR(""));
+	expect(STR("\n"), STR("\r\n"));
+	expect(STR("a"), STR("a\r\n"));
+	expect(STR("a\n"), STR("a\r\n"));
+	expect(STR("a\n\nb"), STR("a\r\n\r\nb\r\n"));
+	expect(STR("."), STR("..\r\n"));
+	expect(STR(".\n"), STR("..\r\n"));
+	expect(STR("\n.\n"), STR("\r\n..\r\n"));
+	expect(STR("a.\n..\n.b\n"), STR("a.\r\n...\r\n..b\r\n"));
+	expect(STR("a\r\n.\r\n"), STR("a\r\n..\r\n"));
+	expect(STR("a\r.\nb"), STR("a .\r\nb\r\n"));
+	expect(STR("\r.\n"), STR(" .\r\n"));
+	expect(STR("a\r\r\nb\r"), STR("a \r\nb \r\n"));
+	expect(STR("\r"), STR(" \r\n"));
+	expect(STR("\r\r"), STR("  \r\n"));
+	expect(STR("\0.\0\n"), STR(" . \r\n"));
+	expect(STR("\n\r\n.\r\n\r\n"), STR("\r\n\r\n..\r\n\r\n"));
+	expect(STR("\tx\x80\xff\x7f\x01\n"), STR("\tx\x80\xff\x7f\x01\r\n"));
+}
+
+static void
+fill(struct buf *b, const char *start, size_t len)
+{
+	buf_puts(b, start);
+	while (len-- > strlen(start))
+		buf_putc(b, 'x');
+}
+
+/* len bytes that begin with start, then end. */
+static void
+expect_fold(const char *start, size_t len, const char *end, const char *want_end)
+{
+	struct buf in = {0}, want = {0};
+
+	fill(&in, start, len);
+	buf_puts(&in, end);
+	if (*start == '.')
+		buf_putc(&want, '.');
+	fill(&want, start, len);
+	buf_puts(&want, want_end);
+	expect(buf_view(&in), buf_view(&want));
+	buf_free(&in);
+	buf_free(&want);
+}
+
+static void
+test_fold(void **state)
+{
+	(void)state;
+	expect_fold("", LIMIT_WIRE_LINE, "", "\r\n");
+	expect_fold("", LIMIT_WIRE_LINE, "\n", "\r\n");
+	expect_fold("", LIMIT_WIRE_LINE, "\r\n", "\r\n");
+	expect_fold("", LIMIT_WIRE_LINE, "y", "\r\n y\r\n");
+	expect_fold("", LIMIT_WIRE_LINE, ".\n", "\r\n .\r\n");
+	expect_fold("", LIMIT_WIRE_LINE, ".\n.", "\r\n .\r\n..\r\n");
+	expect_fold("", LIMIT_WIRE_LINE, "\r", "\r\n  \r\n");
+	expect_fold("", LIMIT_WIRE_LINE, "\ry", "\r\n  y\r\n");
+	expect_fold(".", LIMIT_WIRE_LINE, "\n", "\r\n");
+	expect_fold(".", LIMIT_WIRE_LINE, "y\n", "\r\n y\r\n");
+}
+
+/* What a server makes of it (RFC 5321 4.5.2): dots undone, CRLF to LF. Fails on anything that
+ * is no line. */
+static void
+undo(struct str in, struct buf *out)
+{
+	out->len = 0;
+	while (in.len) {
+		size_t n = str_find(in, '\n');
+		assert_true(n > 0 && n < in.len && in.ptr[n - 1] == '\r');
+		struct str line = str_upto(in, n - 1);
+		in = str_from(in, n + 1);
+		assert_int_equal(str_find(line, '\r'), line.len);
+		assert_int_equal(str_find(line, '\0'), line.len);
+		assert_false(str_eq(line, STR(".")));
+		if (str_starts(line, STR(".")))
+			line = str_from(line, 1);
+		assert_true(line.len <= LIMIT_WIRE_LINE);
+		buf_str(out, line);
+		buf_putc(out, '\n');
+	}
+}
+
+static unsigned
+dice(unsigned *seed, unsigned sides)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return (*seed >> 16) % sides;
+}
+
+/* Lines of bytes from alphabet; runs now and then, so that lines reach their limit. */
+static void
+make_text(unsigned *seed, struct str alphabet, size_t longest, struct buf *text)
+{
+	text->len = 0;
+	for (unsigned i = dice(seed, 30); i > 0; i--) {
+		char c = alphabet.ptr[dice(seed, (unsigned)alphabet.len)];
+		for (size_t n = dice(seed, 4) ? 1 : 1 + dice(seed, (unsigned)longest); n > 0; n--)
+			buf_putc(text, c);
+	}
+}
+
+static void
+test_property(void **state)
+{
+	struct buf in = {0}, whole = {0}, cut = {0}, back = {0};
+	unsigned seed = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++) {
+		make_text(&seed, (struct str){"x..\n\n\r\0", 7}, 1200, &in);
+		convert(buf_view(&in), 1 << 20, 1 << 20, &whole);
+		undo(buf_view(&whole), &back);
+		convert(buf_view(&in), 1 + dice(&seed, 1100), 1 + dice(&seed, 1100), &cut);
+		assert_true(str_eq(buf_view(&whole), buf_view(&cut)));
+
+		make_text(&seed, STR("xy..\n\n"), 30, &in);
+		convert(buf_view(&in), 1 << 20, 1 << 20, &whole);
+		undo(buf_view(&whole), &back);
+		if (in.len && in.ptr[in.len - 1] != '\n')
+			buf_putc(&in, '\n');
+		assert_true(str_eq(buf_view(&back), buf_view(&in)));
+	}
+	buf_free(&in);
+	buf_free(&whole);
+	buf_free(&cut);
+	buf_free(&back);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_fold),
+		cmocka_unit_test(test_property),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
