@@ -54,11 +54,12 @@ set_aside(struct attempt *a, char state, const char *why)
 }
 
 enum spool_result
-attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, struct str id)
+attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
+	     const struct alias_file *aliases, struct str id)
 {
 	const char *why = "";
 
-	*a = (struct attempt){.spool = spool, .conf = conf};
+	*a = (struct attempt){.spool = spool, .conf = conf, .aliases = aliases};
 	memcpy(a->id, id.ptr, SPOOL_ID);
 	enum spool_result r = spool_claim(spool, 'Q', id, &a->claim);
 	if (r == SPOOL_ERROR && errno != EINVAL) {
@@ -329,18 +330,46 @@ attempt_conclude(struct attempt *a)
 
 /* --- bounces --------------------------------------------------------------------------- */
 
-static struct str
-bounce_target(const struct attempt *a, bool of_bounce)
+static bool
+is_local(void *ctx, struct str domain)
+{
+	return conf_is_local(ctx, domain);
+}
+
+/* Whoever an address on this device stands for: a bounce to root goes where root's mail
+ * goes. */
+static void
+add_target(struct attempt *a, struct str address, struct addr_set *targets)
+{
+	struct buf user = {0};
+	bool local = conf_is_local(a->conf, addr_domain(address));
+
+	addr_print_user(address, &user);
+	if (!local || alias_expand(a->aliases, buf_view(&user), is_local, (void *)a->conf,
+				   targets) != ALIAS_EXPANDED)
+		addr_set_add(targets, address);
+	buf_free(&user);
+}
+
+static bool
+was_told(const struct attempt *a, struct str address)
+{
+	for (size_t n = a->journal.envelope_count; n < a->journal.count; n++)
+		if (str_ieq(a->journal.rcpts[n].address, address))
+			return true;
+	return false;
+}
+
+static void
+find_targets(struct attempt *a, bool of_bounce, struct addr_set *targets)
 {
 	const struct conf *c = a->conf;
 	struct str other = str_of(*c->bounce_to ? c->bounce_to : c->postmaster);
 
 	if (!of_bounce && a->envelope.sender.len)
-		return a->envelope.sender;
-	for (size_t n = a->journal.envelope_count; n < a->journal.count; n++)
-		if (str_ieq(a->journal.rcpts[n].address, other))
-			return (struct str){0}; /* tried, and failed as well */
-	return other;
+		add_target(a, a->envelope.sender, targets);
+	else if (other.len)
+		add_target(a, other, targets);
 }
 
 static bool
@@ -349,34 +378,48 @@ needs_bounce(const struct journal_rcpt *r)
 	return r->fate == JOURNAL_FAILED && !r->bounced;
 }
 
+/* One line for each target makes a recipient of it. With no second file there is no crash
+ * between the failure and the bounce. */
+static void
+print_bounces(struct attempt *a, bool of_bounce, struct str set, struct buf *lines)
+{
+	struct addr_set targets = {0};
+	struct stamp now;
+
+	clock_read(&now);
+	find_targets(a, of_bounce, &targets);
+	for (size_t n = 0; n < targets.count; n++) {
+		struct str target = addr_set_get(&targets, n);
+		if (was_told(a, target))
+			continue; /* and that failed as well */
+		journal_print_bounce(&now, set, target, lines);
+		log_info("%s: undeliverable: a bounce goes to <%.*s>", a->id, STR_ARG(target));
+	}
+	addr_set_free(&targets);
+}
+
 bool
 attempt_add_bounce(struct attempt *a)
 {
 	struct journal *j = &a->journal;
-	unsigned char *covered = buf_array(NULL, j->count, 1);
-	struct buf set = {0}, line = {0};
 	size_t before = j->count, first = 0;
-	struct stamp now;
+	unsigned char *covered = buf_array(NULL, before, 1);
+	struct buf set = {0}, lines = {0};
 
 	while (!needs_bounce(&j->rcpts[first]))
 		first++;
 	bool of_bounce = j->rcpts[first].bounce;
-	struct str target = bounce_target(a, of_bounce);
 	for (size_t n = 0; n < before; n++)
 		covered[n] = needs_bounce(&j->rcpts[n]) && (j->rcpts[n].bounce != 0) == of_bounce;
-	if (target.len) {
-		clock_read(&now);
-		journal_print_set(j, covered, &set);
-		/* One line makes a recipient of whoever must know. With no second file there
-		 * is no crash between the two. */
-		journal_print_bounce(&now, buf_view(&set), target, &line);
-		append(a, buf_view(&line), true);
-		log_info("%s: undeliverable: a bounce goes to <%.*s>", a->id, STR_ARG(target));
+	journal_print_set(j, covered, &set);
+	print_bounces(a, of_bounce, buf_view(&set), &lines);
+	if (lines.len) {
+		append(a, buf_view(&lines), true);
 		fit_marks(a, before);
 	}
 	free(covered);
 	buf_free(&set);
-	buf_free(&line);
+	buf_free(&lines);
 	return j->count > before;
 }
 

@@ -81,6 +81,11 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 		sigset_t none;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		/* Ctrl-C and init's end of a service go to the whole group. Whether work in hand
+		 * is finished is the runner's to say; without it we are killed. */
+		signal(SIGTERM, SIG_IGN);
+		signal(SIGINT, SIG_IGN);
+		signal(SIGHUP, SIG_IGN);
 		return NULL;
 	}
 	worker_close(child);

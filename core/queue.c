@@ -358,6 +358,14 @@ drop(struct queue *q, struct attempt *a)
 	free(a);
 }
 
+/* Stopped: what happened so far is on disk, the rest stays queued. */
+static void
+give_up(struct queue *q, struct attempt *a)
+{
+	attempt_write(a);
+	drop(q, a);
+}
+
 /* Lets go of a message that stays queued. */
 static void
 put_back(struct queue *q, struct attempt *a, int64_t due)
@@ -451,7 +459,8 @@ start(struct queue *q, struct agenda_item *item)
 {
 	struct attempt *a = buf_array(NULL, 1, sizeof *a);
 
-	switch (attempt_open(a, q->spool, q->conf, str_of(item->id))) {
+	switch (attempt_open(a, q->spool, q->conf, q->options->aliases,
+			     str_of(item->id))) {
 	case SPOOL_OK:
 		item->active = true;
 		item->busy = 0;
@@ -500,6 +509,10 @@ advance(struct queue *q)
 
 	for (struct attempt *a = q->attempts; a; a = next) {
 		next = a->next;
+		if (q->stop_due && a->taken == 0) {
+			give_up(q, a);
+			continue;
+		}
 		do
 			assign(q, a);
 		while (a->waiting == 0 && a->taken == 0 && conclude(q, a));
@@ -670,6 +683,12 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 	}
 }
 
+static bool
+at_rest(const struct queue *q)
+{
+	return q->attempt_count == 0 && q->crew.relays == 0 && q->crew.locals == 0;
+}
+
 static int64_t
 earlier(int64_t a, int64_t b)
 {
@@ -683,7 +702,7 @@ next_wake(const struct queue *q)
 {
 	int64_t now = clock_ms(), wake = agenda_next_due(&q->agenda);
 
-	if (wake <= now && q->attempt_count > 0)
+	if (wake <= now && !at_rest(q))
 		wake = now + BUSY_MAX_MS;
 	if (q->unsynced)
 		wake = earlier(wake, q->sync_due);
@@ -745,17 +764,11 @@ record_progress(struct queue *q)
 			release_locks(q, a);
 }
 
-static bool
-at_rest(const struct queue *q)
-{
-	return q->attempt_count == 0 && q->crew.relays == 0 && q->crew.locals == 0;
-}
-
 /* With defer, one attempt for each message: what is not due any more has had its own. */
 static bool
 is_over(const struct queue *q)
 {
-	if (q->stop_due && (at_rest(q) || clock_ms() >= q->stop_due))
+	if (q->stop_due && (q->attempt_count == 0 || clock_ms() >= q->stop_due))
 		return true;
 	if (q->options->stay || !at_rest(q) || q->rescan)
 		return false;
@@ -800,11 +813,8 @@ run(struct queue *q)
 		record_progress(q);
 	}
 	crew_free(&q->crew);
-	while (q->attempts) {
-		/* Stopped: what is in hand stays queued. */
-		attempt_write(q->attempts);
-		drop(q, q->attempts);
-	}
+	while (q->attempts)
+		give_up(q, q->attempts);
 	sync_removals(q);
 }
 

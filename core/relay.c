@@ -601,6 +601,7 @@ make_nonce(struct relay *r)
 	for (size_t n = 0; n < sizeof raw; n++)
 		r->nonce[n] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 			[raw[n] & 63];
+	r->config.nonce = (struct str){r->nonce, NONCE};
 }
 
 /* What this server may be told, and over what. 0; -1 with *why: it cannot be used. */
@@ -617,7 +618,6 @@ configure(struct relay *r, struct outcome *why)
 	r->config.private_channel = r->server->is_unix;
 	r->config.mechanisms = str_of(r->conf->auth_mechanisms);
 	r->config.insecure_auth = r->conf->insecure_auth;
-	r->config.nonce = str_of(r->nonce);
 	r->config.verdict = on_verdict;
 	r->config.finished = on_finished;
 	r->config.trace = log_is_verbose() ? on_trace : NULL;

@@ -97,14 +97,15 @@ read_mailname(struct site *s)
 {
 	struct conf *c = &s->conf;
 	struct buf text = {0}, setting = {0};
-	struct str rest;
+	struct str rest, name;
 
 	if (c->mailname[0] != '/')
 		return;
 	if (file_load(c->mailname, MAILNAME_MAX, &text))
 		log_warn("cannot read the mailname file %s:", c->mailname);
 	rest = buf_view(&text);
-	buf_print(&setting, "mailname=%.*s", STR_ARG(str_trim(str_cut(&rest, '\n'))));
+	name = str_trim(str_cut(&rest, '\n'));
+	buf_print(&setting, "mailname=%.*s", STR_ARG(name));
 	if (text.len)
 		conf_set(c, buf_view(&setting), "mailname file", complain, s);
 	buf_free(&text);

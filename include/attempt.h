@@ -8,6 +8,7 @@
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
 
+#include "alias.h"
 #include "spool.h"
 
 /* Of each recipient in a pass; larger values are the queue's own: in whose hands it is. */
@@ -17,6 +18,7 @@ struct attempt {
 	struct attempt *next;        /* the queue's list */
 	struct spool *spool;
 	const struct conf *conf;
+	const struct alias_file *aliases;
 	char id[SPOOL_ID + 1];
 	uint32_t number;             /* the queue's */
 	unsigned returned;           /* the queue's: times it came back untried */
@@ -39,7 +41,7 @@ struct attempt {
  * message that can be delivered; said in the log, and set aside as C<id> where that is
  * possible. */
 enum spool_result attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
-			       struct str id);
+			       const struct alias_file *aliases, struct str id);
 
 /* Lets go: the message stays as it is on disk. */
 void attempt_close(struct attempt *a);
@@ -69,8 +71,9 @@ enum attempt_next {
 };
 enum attempt_next attempt_conclude(struct attempt *a);
 
-/* Adds a recipient for failures that nobody knows of: the sender, or for bounces that failed
- * and mail without a sender bounce_to or postmaster. False: there is nobody to tell. */
+/* Adds recipients for failures that nobody knows of: the sender (whoever the aliases say that
+ * is), or for bounces that failed and mail without a sender bounce_to or postmaster. False:
+ * there is nobody to tell. */
 bool attempt_add_bounce(struct attempt *a);
 
 /* Nobody to tell: to H<id>, for an operator. The claim is gone. */
