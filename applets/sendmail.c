@@ -278,7 +278,7 @@ run_queue(struct invocation *in, struct site *site)
 	}
 	struct queue_options o = {
 		.conf = &site->conf, .aliases = &site->aliases, .reload = reload, .ctx = site, .stay = in->stay,
-		.now = !in->queue_id,
+		.now = !in->queue_id, .first = str_of(in->queue_id),
 	};
 	if (queue_start(&spool, &o)) {
 		log_error("cannot start the queue runner in %s:", site->conf.spooldir);

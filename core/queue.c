@@ -4,6 +4,7 @@
 #include "attempt.h"
 #include "clock.h"
 #include "crew.h"
+#include "date.h"
 #include "log.h"
 #include "retry.h"
 #include "user.h"
@@ -29,6 +30,7 @@ enum {
 	RETURNS = 3,       /* times that a message comes back untried before it waits */
 	DESTINATIONS = 32, /* dead ones remembered */
 	LOCK_SECONDS = 100, /* for other programs' mailbox locks */
+	AUTH_REFUSED = 535, /* RFC 4954 6 */
 };
 
 /* A destination that could not be used: its mail waits without an attempt for each. */
@@ -278,18 +280,51 @@ policy(const struct queue *q)
 	};
 }
 
+/* A changed password must not bounce the queue: mail that our login keeps from going out has
+ * a lifetime of its own. */
+static bool
+is_expired(const struct queue *q, const struct attempt *a, size_t n, const struct stamp *now)
+{
+	const struct journal_rcpt *r = &a->journal.rcpts[n];
+	struct retry_policy p = policy(q);
+
+	if (journal_outcome(r).code == AUTH_REFUSED)
+		p.lifetime = q->conf->auth_fail_lifetime;
+	return retry_expired(&p, &a->journal, r, now);
+}
+
 static void
-expire(struct queue *q, struct attempt *a, size_t n)
+expire(struct attempt *a, size_t n, const struct stamp *now)
 {
 	struct outcome last = journal_outcome(&a->journal.rcpts[n]);
-	struct outcome o = outcome_make(PERMFAIL, 4, 7, "not delivered for %llu hours; last: %s",
-					(unsigned long long)q->conf->queue_lifetime / 3600,
-					last.text);
+	struct buf age = {0};
 
+	date_print_interval(journal_age(&a->journal, now), &age);
+	struct outcome o = outcome_make(PERMFAIL, 4, 7, "not delivered for %s; last: %s",
+					buf_cstr(&age), last.text);
+	buf_free(&age);
 	attempt_record(a, n, &o, (struct str){0});
 }
 
-/* Decides of each pending recipient: too old, due, or not yet. */
+/* Those whose last attempt has failed. True: there were some. */
+static bool
+expire_all(struct queue *q, struct attempt *a)
+{
+	bool any = false;
+	struct stamp now;
+
+	clock_read(&now);
+	for (size_t n = 0; n < a->journal.count; n++) {
+		if (a->journal.rcpts[n].fate != JOURNAL_PENDING || attempt_has_verdict(a, n) ||
+		    !is_expired(q, a, n, &now))
+			continue;
+		expire(a, n, &now);
+		any = true;
+	}
+	return any;
+}
+
+/* Decides of each pending recipient: due, or not yet. */
 static void
 plan(struct queue *q, struct attempt *a, bool urgent)
 {
@@ -305,8 +340,6 @@ plan(struct queue *q, struct attempt *a, bool urgent)
 			continue;
 		if (urgent || retry_wait(&p, r, salt, &now) == 0)
 			attempt_want(a, n);
-		else if (retry_expired(&p, &a->journal, r, &now))
-			expire(q, a, n);
 	}
 }
 
@@ -437,6 +470,8 @@ conclude(struct queue *q, struct attempt *a)
 		on_removed(q, a);
 		break;
 	case ATTEMPT_LATER:
+		if (expire_all(q, a))
+			return true;
 		release_locks(q, a);
 		put_back(q, a, next_due(q, a));
 		break;
@@ -562,12 +597,15 @@ on_session(struct queue *q, struct crew_worker *w, const struct worker_frame *f)
 }
 
 static void
-on_done(struct queue *q, struct attempt *a, struct crew_worker *w, bool tried)
+on_done(struct queue *q, struct attempt *a, struct crew_worker *w,
+	const struct worker_frame *f)
 {
 	struct outcome none = outcome_make(TEMPFAIL, 0, 0, "not attempted");
 
-	crew_drop_job(w, a->number);
-	take_back(q, a, w, tried ? &none : NULL);
+	crew_drop_job(w, f->job);
+	/* The last verdict may have ended the message already. */
+	if (a)
+		take_back(q, a, w, f->place[0] ? &none : NULL);
 }
 
 static void
@@ -590,8 +628,8 @@ on_frame(struct queue *q, struct crew_worker *w, const struct worker_frame *f)
 {
 	struct attempt *a = find_attempt(q, f->job);
 	/* A worker has parsed what a server sent: it may speak of its own work only. */
-	bool its_job = a && crew_has_job(w, f->job);
-	bool its_own = its_job && f->number < a->journal.count &&
+	bool its_job = crew_has_job(w, f->job);
+	bool its_own = a && its_job && f->number < a->journal.count &&
 		       a->mark[f->number] == mark_of(q, w);
 
 	if (f->fd >= 0)
@@ -599,7 +637,7 @@ on_frame(struct queue *q, struct crew_worker *w, const struct worker_frame *f)
 	if (f->kind == WORKER_SESSION && !w->local) {
 		on_session(q, w, f);
 	} else if (f->kind == WORKER_DONE && its_job && !w->local) {
-		on_done(q, a, w, f->place[0]);
+		on_done(q, a, w, f);
 	} else if (f->kind == WORKER_MAILBOX && its_own && w->local) {
 		on_mailbox(q, a, w, f);
 	} else if (f->kind == WORKER_OUTCOME && its_own) {
@@ -653,6 +691,19 @@ wake_all(struct queue *q)
 	memset(q->dead, 0, sizeof q->dead);
 	for (size_t n = 0; n < q->agenda.count; n++)
 		q->agenda.items[n].urgent = true;
+}
+
+/* What the caller of the first pass wants tried at once. */
+static void
+wake_first(struct queue *q)
+{
+	struct str id = q->options->first;
+	struct agenda_item *item = id.len ? agenda_find(&q->agenda, id) : NULL;
+
+	if (q->options->now)
+		wake_all(q);
+	else if (item)
+		item->urgent = true;
 }
 
 static void
@@ -800,8 +851,8 @@ run(struct queue *q)
 		if (q->rescan)
 			spool_walk(q->spool, add_name, q);
 		q->rescan = false;
-		if (q->options->now && q->attempts_made == 0)
-			wake_all(q);
+		if (q->attempts_made == 0)
+			wake_first(q);
 		if (!q->stop_due)
 			admit(q);
 		advance(q);

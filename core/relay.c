@@ -65,6 +65,7 @@ struct relay {
 	char nonce[NONCE + 1];
 	char body[CHUNK];               /* made for the wire, not yet sent */
 	size_t body_start, body_end;
+	uint64_t sent;                  /* bytes that the channel took */
 	bool any_verdict;               /* this connection got as far as a message */
 	bool finishing;                 /* the runner has nothing more */
 };
@@ -349,12 +350,16 @@ channel_write(struct relay *r, struct str bytes)
 		/* No room: once the records are out there is, or the socket is full. */
 		if (taken == 0 && tls_pump(r->tls) == 0)
 			taken = tls_write(r->tls, bytes.ptr, bytes.len);
+		r->sent += taken;
 		return taken;
 	}
 	n = write(r->fd, bytes.ptr, bytes.len);
 	if (n < 0 && !would_wait())
 		lose_connection(r, "sending");
-	return n > 0 ? (size_t)n : 0;
+	if (n < 0)
+		return 0;
+	r->sent += (size_t)n;
+	return (size_t)n;
 }
 
 /* What came in goes to the engine. True if anything did. */
@@ -537,6 +542,7 @@ static void
 converse(struct relay *r)
 {
 	int64_t deadline = silence_limit(r, false);
+	uint64_t sent = 0;
 	unsigned replies = 0;
 	bool idle = false;
 
@@ -560,12 +566,13 @@ converse(struct relay *r)
 			smtp_quit(&r->smtp);
 			continue;
 		}
-		/* A server that drips bytes without completing a reply gains no time. */
-		if (now_idle != idle || r->smtp.replies != replies ||
-		    (want & (SMTP_BODY | SMTP_SEND)))
+		/* A server that drips bytes without completing a reply gains no time, also not
+		 * while it takes none of ours. */
+		if (now_idle != idle || r->smtp.replies != replies || r->sent != sent)
 			deadline = silence_limit(r, now_idle);
 		idle = now_idle;
 		replies = r->smtp.replies;
+		sent = r->sent;
 		if (progress)
 			continue;
 		if (wait_for_event(r, want, deadline))

@@ -19,6 +19,7 @@ struct queue_options {
 	void *ctx;
 	bool stay;            /* do not exit when the queue is empty (-q15m) */
 	bool now;             /* everything counts as due in the first pass */
+	struct str first;     /* so does the message of this id; or empty */
 };
 
 /* Runs until the queue is empty, or for ever with stay, or (conf->defer) until each message
