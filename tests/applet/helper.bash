@@ -9,6 +9,7 @@ unset MTABOX_CONF
 umask 022
 
 setup() {
+	test_shell=$BASHPID
 	S=$(mktemp -d "${TMPDIR:-/tmp}/mtabox.XXXXXX")
 	# Deliveries run as the recipient, who must be able to come here.
 	chmod 755 "$S"
@@ -134,7 +135,7 @@ content() { mbox content "$S/mail/${1:-$me}" "${2:-1}"; }
 # Those that have a file at or below $1 open.
 processes() {
 	(cd / && find /proc/[0-9]*/fd \( -lname "$1" -o -lname "$1/*" \) 2>/dev/null) |
-		cut -d/ -f3 | sort -u | grep -vx -e $$ -e "$BASHPID"
+		cut -d/ -f3 | sort -u | grep -vx -e "$test_shell" -e "$BASHPID"
 }
 runner() { processes "$spool/runner"; }
 is_over() { [ -z "$(processes "$spool")" ]; }

@@ -19,7 +19,8 @@ ADDED = re.compile(
 
 
 def messages(path):
-    text = open(path, "rb").read()
+    # A fragment at the beginning, blanked after a crash, leaves line feeds there.
+    text = open(path, "rb").read().lstrip(b"\n")
     if not text:
         return []
     if not text.startswith(b"From ") or not text.endswith(b"\n\n"):

@@ -1,0 +1,234 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+# What is wrong with the set-up is said with file, line and remedy; nothing is half written.
+load helper
+
+# refuses STATUS COMMAND...: with a message on standard error, and without a trace on disk.
+refuses() {
+	local before
+	before=$(listing)
+	letter | expect "$@"
+	is_empty out
+	[ -s err ] || fail "refused without a word"
+	same "$(listing)" "$before"
+}
+
+# all_refuse STATUS WORDS: whoever takes or sends mail.
+all_refuse() {
+	refuses "$1" sendmail "$me"
+	says "$2"
+	refuses "$1" sendmail -q
+	says "$2"
+	refuses "$1" deliver -q
+	says "$2"
+}
+
+# --- the file -------------------------------------------------------------------------------
+
+@test "an unknown key: a warning with file and line, and the mail goes" {
+	write_conf '' '# a comment' 'frobnicate yes'
+	letter | expect 0 sendmail -odi "$me"
+	same "$(cat err)" "sendmail: $conf line 8: frobnicate: unknown key; sendmail -bP lists them all"
+	delivered 1
+}
+
+@test "a bad value: a warning, and that line has no effect" {
+	while IFS='|' read -r line why; do
+		write_conf "$line"
+		letter | expect 0 sendmail -odq "$me"
+		says "$conf line 6: $why"
+		spool_is Q
+		rm "$(message)"
+	done <<-'END'
+	workers many|workers: must be a number, from 1 to 32
+	workers 33|workers: must be a number, from 1 to 32
+	retry_min|retry_min: needs a value
+	queue_lifetime 1w|queue_lifetime: must be a time such as
+	spool_size_limit -1|spool_size_limit: must be a size such as
+	postmaster a b|postmaster: more than one word
+	mailname "no end|mailname: the closing quote is missing
+	mailbox /x/%d|mailbox: must be an mbox file's path
+	END
+}
+
+@test "a bad line that concerns security: 78, and nothing is sent or written" {
+	while IFS='|' read -r line why; do
+		write_conf "$line"
+		all_refuse 78 "$conf line 6: $why"
+		says 'no mail is accepted until this is corrected'
+	done <<-'END'
+	tls_verify maybe|tls_verify: must be yes or no
+	tls_ca_file relative|tls_ca_file: must be a path
+	tls_fingerprint 12:34|tls_fingerprint: must be a SHA-256
+	TLS_VERFY yes|TLS_VERFY: unknown key
+	smarthost two words|smarthost: a server is named without blanks
+	auth_fle /x|auth_fle: unknown key
+	INSECURE perhaps|INSECURE: must be yes or no
+	END
+}
+
+@test "mailq works with such a configuration: what waits can be seen" {
+	send -odq "$me"
+	write_conf 'tls_verify maybe'
+	expect 0 mailq
+	prints "$me"
+	says "$conf line 6"
+}
+
+@test "the same by -O" {
+	refuses 78 sendmail -O tls_verify=maybe "$me"
+	says '-O: tls_verify: must be yes or no'
+}
+
+@test "-bP shows the configuration that is refused, and exits with 78" {
+	write_conf 'tls_verify maybe'
+	expect 78 sendmail -bP
+	prints 'tls_verify yes'
+	says "$conf line 6"
+}
+
+@test "a configuration that was named must be there and be a file" {
+	conf=$S/none
+	all_refuse 78 "cannot read the configuration $S/none: No such file"
+	conf=$S/mail
+	all_refuse 78 "cannot read the configuration $S/mail: Is a directory"
+	MTABOX_CONF=$S/none refuses 78 "$MTABOX" sendmail "$me"
+	says "$S/none"
+}
+
+@test "a configuration that we may not read: 78" {
+	cp "$MTABOX" mtabox
+	chmod 000 conf
+	letter | expect 78 as_nobody ./mtabox sendmail -C "$conf" root
+	says "cannot read the configuration $conf: Permission denied"
+}
+
+@test "keys without regard to case, dma's names, quotes, comments" {
+	cat >conf <<-END
+	SPOOLDIR $S/spool
+	  Mailbox  =  "$S/mail/%u"   # users' mail
+	MAILNAME other.example # ours
+	Log_File $S/log
+	aliases "" # none
+	NULLCLIENT no
+	END
+	send -odi "$me"
+	has "mail/$me" "Return-Path: <$me@other.example>"
+}
+
+@test "mailname from a file" {
+	echo ' file.example ' >mailname
+	write_conf "mailname $S/mailname"
+	send -odq "$me"
+	same "$(field sender)" "$me@file.example"
+}
+
+@test "a log_file that cannot be written: a warning, and the mail goes" {
+	write_conf "log_file $S/none/log"
+	letter | expect 0 sendmail -odi "$me"
+	says "cannot open log_file $S/none/log"
+	delivered 1
+}
+
+@test "an aliases file that cannot be read: 75, and nothing is queued" {
+	mkdir aliases
+	letter | expect 75 sendmail "$me"
+	says "cannot read the aliases file $S/aliases: Is a directory"
+	spool_is ''
+}
+
+# --- the spool ------------------------------------------------------------------------------
+
+@test "a spool directory that is missing is made, for us alone" {
+	send -odq "$me"
+	same "$(stat -c '%F %a %u' spool)" "directory 700 $(id -u)"
+}
+
+@test "a spool directory whose parent is missing: 73, with its name and the remedy" {
+	write_conf "spooldir $S/none/spool"
+	all_refuse 73 "cannot use the queue $S/none/spool: No such file or directory"
+	says 'set spooldir'
+	says "$conf"
+	refuses 73 mailq
+	says "$S/none/spool"
+}
+
+@test "a spool directory that is a file: 73" {
+	echo precious >file
+	write_conf "spooldir $S/file"
+	all_refuse 73 "cannot use the queue $S/file: Not a directory"
+	says 'set spooldir'
+	says "$conf"
+	refuses 73 mailq
+	says "$S/file"
+	same "$(cat file)" precious
+}
+
+@test "a spool directory that everybody may write to: 73, with the remedy" {
+	mkdir spool
+	chmod 1777 spool
+	all_refuse 73 "cannot use the queue $S/spool: everybody may write to it"
+	says "chmod o-w $S/spool"
+	refuses 73 mailq
+	says "$S/spool"
+}
+
+@test "a spool directory of somebody else: 73, with the remedy" {
+	needs_root 'a directory of somebody else'
+	mkdir -m 755 spool
+	chown daemon spool
+	all_refuse 73 "cannot use the queue $S/spool: "
+	grep -qE 'chown|set spooldir' err || fail 'no remedy'
+}
+
+@test "a spool directory that we may not use: 73, with the remedy" {
+	cp "$MTABOX" mtabox
+	touch log
+	chmod 666 log
+	mkdir spool
+	chmod 000 spool
+	letter | expect 73 as_nobody ./mtabox sendmail -C "$conf" root
+	says "cannot use the queue $S/spool: Permission denied"
+	says 'set spooldir'
+	says "$conf"
+	expect 73 as_nobody ./mtabox mailq -C "$conf"
+	says "$S/spool"
+	chmod 700 spool
+	spool_is ''
+}
+
+# --- limits ---------------------------------------------------------------------------------
+
+# limited LINE WORDS [ARG...]: with this limit a message waits outside, and leaves no trace.
+limited() {
+	local line=$1 words=$2
+	write_conf "$line"
+	shift 2
+	refuses 75 sendmail -odq "$me" "$@"
+	says "$words"
+}
+
+@test "limits: 75 with the numbers, and nothing is half written" {
+	send -odq "$me"
+	limited 'spool_count_limit 1' '1 messages'
+	limited 'spool_count_limit 1' 'spool_count_limit is 1'
+	limited 'spool_size_limit 10' 'spool_size_limit is 10'
+	limited 'spool_min_free 999999G' 'spool_min_free is'
+	limited 'message_size_limit 10' 'message_size_limit is 10 bytes'
+	limited 'recipient_limit 2' '3 recipients: recipient_limit is 2' a b
+}
+
+@test "at the limits a message is taken" {
+	write_conf 'spool_count_limit 2' 'message_size_limit 21' 'recipient_limit 1'
+	send -odq "$me"
+	send -odq "$me"
+	spool_is QQ
+}
+
+@test "a large message that is over the limit leaves no draft" {
+	mkdir -m 700 spool
+	write_conf 'message_size_limit 1M'
+	before=$(listing)
+	head -c 2000000 /dev/zero | expect 75 sendmail -odq "$me"
+	same "$(listing)" "$before"
+}

@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+# kill -9 at any moment: nothing lost, nothing twice, no half message.
+load helper
+
+rounds=40
+
+# disturb ARG...: kill.py says what its kills have hit: "hit=33 queued_some=13".
+disturb() {
+	mkdir -p -m 700 spool
+	expect 0 /usr/bin/python3 -sSB "$BATS_TEST_DIRNAME/kill.py" "$MTABOX" "$conf" "$S/mail/$me" "$me" "$@"
+	cat out
+}
+
+# at_least N NAME: so often.
+at_least() { [ "$(sed -n "s/.*\\<$2=\\([0-9]*\\).*/\\1/p" out)" -ge "$1" ] || fail "not $1 times: $2" "$(cat out)"; }
+
+can_trace() { strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'; }
+
+@test "kill -9 of all processes of the runner, at $rounds moments" {
+	disturb timed tree $rounds
+	at_least 5 hit
+}
+
+@test "kill -9 of the runner alone, at $rounds moments: its workers end, too" {
+	disturb timed runner $rounds
+	at_least 5 hit
+}
+
+@test "kill -9 of one worker, at $rounds moments: the runner goes on" {
+	disturb timed worker $rounds
+	at_least 1 hit
+	logged 'a delivery process died'
+}
+
+@test "kill -9 of the runner and its workers at each call that changes something" {
+	can_trace
+	disturb calls runner
+	at_least 1 write
+	at_least 1 fdatasync
+	at_least 1 unlinkat
+}
+
+@test "kill -9 of workers at each call on the mailbox" {
+	can_trace
+	disturb calls mailbox
+	at_least 3 write
+	at_least 1 openat
+	at_least 1 fsync
+}
+
+@test "kill -9 of sendmail at each call that changes something: queued whole, or not at all" {
+	can_trace
+	disturb calls sendmail
+	at_least 2 fsync
+	at_least 1 renameat2
+	at_least 1 pwrite64
+}
+
+@test "kill -9 of sendmail while it reads: nothing is queued, the next run sweeps the draft" {
+	mkfifo pipe
+	for bytes in 0 1 100 100000; do
+		"$MTABOX" sendmail -C "$conf" -i "$me" <pipe &
+		exec 5>pipe
+		[ $bytes = 0 ] || { letter; head -c $bytes /dev/zero; } >&5
+		[ $bytes -lt 1000 ] || wait_for '[ "$(find "$spool" -name "T*" -size +0 | wc -l)" = 1 ]'
+		kill -9 $!
+		wait $! || true
+		exec 5>&-
+		[[ $(spool_states) = '' || $(spool_states) = T ]] || fail "$(ls spool)"
+		flush
+		spool_is ''
+	done
+	delivered 0
+}
+
+# fragment: a mailbox with an old mail, and a piece of a new one that is still queued.
+fragment() {
+	can_trace
+	printf 'From joe Thu Jan  1 00:00:00 1970\n\nold mail\n\n' >"mail/$me"
+	chmod 600 "mail/$me"
+	cp "mail/$me" old
+	{ printf 'Subject: big\n\n'; seq 1 10000; } >new
+	expect 0 sendmail -odq "$me" <new
+	expect 0 strace -f -qqq -o /dev/null -P "$S/mail/$me" -e inject=write:signal=KILL:when=3 \
+		"$MTABOX" deliver -q -C "$conf" -O defer=yes
+	logged 'a delivery process died'
+	[ "$(stat -c %s "mail/$me")" -gt "$(stat -c %s old)" ] || fail 'no fragment'
+	[ "$(stat -c %s "mail/$me")" -lt "$(stat -c %s new)" ] || fail 'no fragment'
+	spool_is Q
+}
+
+# The old mail, then the new one, which is the last of $1.
+put_right() {
+	flush
+	spool_is ''
+	cmp -n "$(stat -c %s old)" "mail/$me" old
+	tail -c "$(($(stat -c %s new) + 1))" "mail/$me" | cmp - <(cat new; echo)
+	same "$(grep -c '^From ' "mail/$me")" "$1"
+	same "$(grep -c '^Subject: big$' "mail/$me")" 1
+}
+
+@test "half a message in the mailbox: it is cut off, and the mail is there once" {
+	fragment
+	put_right 2
+	delivered 2
+}
+
+@test "half a message with other mail behind it: it is blanked, that mail stays" {
+	fragment
+	printf '\nFrom ann Thu Jan  1 00:00:00 1970\n\nforeign mail\n\n' >>"mail/$me"
+	put_right 3
+	has "mail/$me" 'foreign mail'
+}
+
+@test "a message that was written, but not recorded: no second copy" {
+	can_trace
+	send -odq "$me"
+	expect '*' strace -f -qqq -o /dev/null -e trace=unlinkat -e inject=unlinkat:signal=KILL:when=1 \
+		"$MTABOX" deliver -q -C "$conf" -O defer=yes
+	delivered 1
+	spool_is Q
+	wait_for is_over
+	flush
+	spool_is ''
+	delivered 1
+}

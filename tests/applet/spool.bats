@@ -1,0 +1,146 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+# The file of a message in the spool: include/envelope.h and include/journal.h say its form.
+load helper
+
+# What a journal line is made of, with its checksum; the number of lines on standard output.
+check_journal() {
+	/usr/bin/python3 -ISB - "$@" <<-'END'
+	import re, sys, zlib
+	text = open(sys.argv[1], "rb").read()
+	offset, length = map(int, re.match(rb"mtabox 1 message (\d{10}) (\d{17})\n", text).groups())
+	journal = text[offset + length:]
+	assert journal.endswith(b"\n") or not journal, journal[-80:]
+	form = re.compile(rb"(facts|sent|deferred|failed|mailbox|bounce) \d+ \d+ [0-9a-f]{16} [01] "
+	                  rb"(\*|\d+(-\d+)?(,\d+(-\d+)?)*) \S.* [0-9a-f]{8}")
+	for line in journal.splitlines():
+	    assert form.fullmatch(line), line
+	    assert zlib.crc32(line[:-9]) == int(line[-8:], 16), line
+	    assert len(line) < (200 if line.startswith(b"deferred") else 4096), line
+	print(*[line.split()[0].decode() for line in journal.splitlines()])
+	END
+}
+
+@test "the envelope, line by line" {
+	printf 'Subject: x\nTo: a@x.example\n\nhell\303\266, more\n' |
+		expect 0 sendmail -odq -f joe@x.example -F "Joe Q" "$me" bob@mail.example '"a b"@x.example'
+	size=$(stat -c %s "$(message)")
+	sed -e '/^$/q' -e 's/^arrived [0-9]* [0-9]* [0-9a-f]\{16\} 1$/arrived/' "$(message)" >got
+	cat >want <<-END
+	mtabox 1 message $(printf '%010d %017d' $((size - 41)) 41)
+	text 8bit=1 nul=0 longest=00000000000000015
+	header present=1 date=0 message-id=0 from=0 to=1 cc=0 mime=0
+	arrived
+	submitter $(id -u) $me
+	name Joe Q
+	sender joe@x.example
+	rcpt $me
+	rcpt bob@mail.example
+	rcpt "a b"@x.example
+
+	END
+	diff want got
+}
+
+@test "its first two lines have fixed widths, and say where the message is" {
+	printf 'Subject: x\n\n%0500d\n' 0 | expect 0 sendmail -odq "$me"
+	same "$(head -n 2 "$(message)" | wc -c)" 90
+	read -r _ _ _ offset length <"$(message)"
+	same "$((10#$offset + 10#$length))" "$(stat -c %s "$(message)")"
+	same "$(tail -c "+$((10#$offset + 1))" "$(message)")" "$(printf 'Subject: x\n\n%0500d\n' 0)"
+	same "$(sed -n 2p "$(message)")" 'text 8bit=0 nul=0 longest=00000000000000500'
+}
+
+@test "facts of the text: 8bit, NUL, the longest line" {
+	while read -r text want; do
+		printf "$text" | expect 0 sendmail -odq "$me"
+		same "$(sed -n 2p "$(message)")" "$want"
+		rm "$(message)"
+	done <<-'END'
+	\0 text 8bit=0 nul=1 longest=00000000000000001
+	\200 text 8bit=1 nul=0 longest=00000000000000001
+	a\r\nbb\r\nc text 8bit=0 nul=0 longest=00000000000000002
+	END
+}
+
+@test "reads well: head -20 is printable, whatever the arguments hold" {
+	send -odq -F $'Joe\t\033[31m\nrcpt evil@x.example' "$me"
+	for f in "$spool"/Q*; do
+		! head -n 20 "$f" | LC_ALL=C grep -n '[^ -~]' || fail "a control character"
+		! grep '^rcpt evil' "$f" || fail "a recipient of the name's own"
+	done
+}
+
+@test "names: Q and 16 digits that sort by arrival; ours alone, whatever the umask" {
+	umask 0
+	send -odq "$me"
+	[[ $(message) =~ /Q[0-9a-v]{16}$ ]]
+	same "$(stat -c %a:%u "$(message)")" "600:$(id -u)"
+	first=$(message)
+	wait_for '[ "$(date +%s)" != "$(stat -c %Y "$first")" ]'
+	send -odq "$me"
+	set -- "$spool"/Q*
+	same "$1" "$first"
+}
+
+@test "what is queued stays as it is: a deferral only appends" {
+	mkdir "mail/$me"
+	send -odq "$me"
+	cp "$(message)" before
+	flush
+	cmp -n "$(stat -c %s before)" before "$(message)"
+	[ "$(stat -c %s "$(message)")" -gt "$(stat -c %s before)" ]
+}
+
+@test "the journal: every line has its checksum" {
+	mkdir "mail/$me"
+	write_conf 'smarthost smtp://127.0.0.1:1'
+	send -odq "$me" bob@x.example
+	flush
+	flush
+	check_journal "$(message)" >lines
+	has lines 'facts deferred'
+	has lines 'deferred deferred'
+}
+
+@test "the journal: a failure, its bounce and where the bounce was to go" {
+	mkdir "mail/$me"
+	send -odq nobody-there
+	flush
+	same "$(check_journal "$(message)")" 'facts failed bounce deferred'
+	same "$(sed -n 's/^bounce [0-9]* [0-9]* [0-9a-f]* 1 \(.*\) .*/\1/p' "$(message)")" "0 $me@router.example"
+}
+
+@test "a torn or forged journal line is skipped, and the next one begins a new line" {
+	mkdir "mail/$me"
+	send -odq "$me"
+	flush
+	printf 'sent 1795341301 86467123 5f3a9c0d11e2b3a4 1 0 2.0.0 0 forged 0badcafe\n' >>"$(message)"
+	printf 'deferred 17953' >>"$(message)"
+	expect 0 mailq
+	prints 'Is a directory'
+	flush
+	same "$(grep -c '^deferred .*Is a directory' "$(message)")" 2
+	rmdir "mail/$me"
+	flush
+	delivered 1
+	spool_is ''
+}
+
+@test "a draft that a crash left is swept; one that is being written is not" {
+	mkdir -m 700 spool
+	echo left >spool/T01lg5i62juh310vh
+	echo other >spool/Tother
+	mkfifo pipe
+	sendmail -odq "$me" <pipe &
+	exec 5>pipe
+	letter >&5
+	head -c 100000 /dev/zero >&5
+	wait_for '[ "$(spool_states)" = TTT ]'
+	flush
+	[ ! -e spool/T01lg5i62juh310vh ]
+	[ -e spool/Tother ]
+	exec 5>&-
+	wait $!
+	spool_is QT
+}
