@@ -4,14 +4,15 @@
 #include "clock.h"
 #include "file.h"
 #include "log.h"
+#include "nap.h"
 #include "queue.h"
+#include "session.h"
 #include "site.h"
 #include "submit.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WAIT_MS = 60 * 1000 }; /* for the first attempt: -v, -odi */
@@ -27,6 +28,7 @@ static const char usage_text[] =
 	"  -F NAME       full name, where the message has no From\n"
 	"  -i, -oi       a line with a lone dot does not end the message\n"
 	"  -bm -bp -bi -bq -bP   send; mailq; newaliases; queue only; print the configuration\n"
+	"  -bs           speak SMTP on standard input and output\n"
 	"  -odb -odi -odq        deliver in the background, wait for it, only queue\n"
 	"  -q[f], -q15m, -qI ID  try all that is queued now; keep running; try one message\n"
 	"  -C FILE, -O KEY=VALUE configuration file; one setting\n"
@@ -35,7 +37,7 @@ static const char usage_text[] =
 
 struct invocation {
 	struct site_options site;
-	char mode;              /* of -b: m p i q P */
+	char mode;              /* of -b: m p i q s P */
 	char delivery;          /* of -od: b i q */
 	bool run_queue, stay;
 	const char *queue_id;
@@ -77,7 +79,7 @@ complain(void *ctx, struct str piece, const char *why)
 static void
 take_mode(struct invocation *in, const char *value)
 {
-	if (strchr("mpiqP", value[0]) && value[0])
+	if (strchr("mpiqsP", value[0]) && value[0])
 		in->mode = value[0];
 	else
 		refuse(in, EX_USAGE, "-b%s is not supported (see sendmail --help)", value);
@@ -171,16 +173,6 @@ find_sender(const struct invocation *in, const struct site *site, struct buf *se
 	return 0;
 }
 
-static int
-open_spool(struct spool *spool, const struct site *site)
-{
-	if (spool_open(spool, &site->conf) == 0)
-		return 0;
-	log_error("cannot use the spool directory %s: %s (set spooldir in %s, or create it for uid %u)",
-		  site->conf.spooldir, strerror(errno), site->path, (unsigned)geteuid());
-	return errno == ENOENT || errno == EACCES || errno == EPERM ? EX_CANTCREAT : EX_TEMPFAIL;
-}
-
 /* True when the message has had an attempt or has left the queue. */
 static bool
 was_tried(struct spool *spool, const char *id)
@@ -210,18 +202,10 @@ static void
 wait_for_attempt(struct spool *spool, const char *id)
 {
 	int64_t deadline = clock_ms() + WAIT_MS;
-	long pause_ms = 10;
+	int pause_ms = 10;
 
-	while (!was_tried(spool, id) && clock_ms() < deadline) {
-		nanosleep(&(struct timespec){0, pause_ms * 1000000}, NULL);
-		pause_ms = pause_ms < 200 ? pause_ms * 2 : 250;
-	}
-}
-
-static bool
-reload(void *ctx)
-{
-	return site_reload(ctx);
+	while (!was_tried(spool, id) && clock_ms() < deadline)
+		nap_longer(&pause_ms);
 }
 
 static int
@@ -232,7 +216,7 @@ send_message(struct invocation *in, struct site *site)
 	char id[SPOOL_ID + 1];
 	int status = find_sender(in, site, &sender);
 
-	if (status || (status = open_spool(&spool, site)))
+	if (status || (status = site_open_spool(site, &spool)))
 		return status;
 	if (site_load_aliases(site, NULL, NULL)) {
 		log_error("cannot read the aliases file %s:", site->conf.aliases);
@@ -242,9 +226,9 @@ send_message(struct invocation *in, struct site *site)
 		.conf = &site->conf, .aliases = &site->aliases, .sender = buf_view(&sender),
 		.name = str_of(in->name), .uid = site->self.uid,
 		.login = buf_view(&site->self.name), .take_recipients = in->take_recipients,
-		.dots = in->dots, .fd = STDIN_FILENO, .rcpts = in->rcpts,
+		.dots = in->dots, .rcpts = in->rcpts,
 	};
-	status = submit(&sub, &spool, id, &why);
+	status = submit(&sub, STDIN_FILENO, &spool, id, &why);
 	if (status) {
 		log_error("message not accepted: %.*s", STR_ARG(why));
 		return status;
@@ -252,9 +236,7 @@ send_message(struct invocation *in, struct site *site)
 	log_debug("queued as %s", id);
 	if (in->mode == 'q' || in->delivery == 'q' || site->conf.defer)
 		return EX_OK;
-	struct queue_options o = {
-		.conf = &site->conf, .aliases = &site->aliases, .reload = reload, .ctx = site,
-	};
+	struct queue_options o = {.site = site};
 	if (queue_start(&spool, &o))
 		log_warn("%s is queued, but no queue runner could be started:", id);
 	else if (in->verbose || in->delivery == 'i')
@@ -262,23 +244,62 @@ send_message(struct invocation *in, struct site *site)
 	return EX_OK;
 }
 
+struct client {
+	struct invocation *in;
+	struct site *site;
+	struct spool spool;
+};
+
+static void
+on_queued(void *ctx)
+{
+	struct client *c = ctx;
+	struct queue_options o = {.site = c->site};
+
+	if (c->in->delivery != 'q' && !c->site->conf.defer && queue_start(&c->spool, &o))
+		log_warn("no queue runner could be started:");
+}
+
+static int
+serve(struct invocation *in, struct site *site)
+{
+	struct client c = {.in = in, .site = site};
+	struct session session = {
+		.site = site, .spool = &c.spool, .queued = on_queued, .ctx = &c,
+	};
+	int status = site_open_spool(site, &c.spool);
+
+	if (status)
+		return status;
+	if (site_load_aliases(site, NULL, NULL)) {
+		log_error("cannot read the aliases file %s:", site->conf.aliases);
+		return EX_TEMPFAIL;
+	}
+	return session_run(&session, STDIN_FILENO, STDOUT_FILENO);
+}
+
 static int
 run_queue(struct invocation *in, struct site *site)
 {
 	struct spool spool;
-	int status = open_spool(&spool, site);
+	int status = site_open_spool(site, &spool);
 
 	if (status)
 		return status;
-	if (site_load_aliases(site, NULL, NULL))
-		log_warn("cannot read the aliases file %s:", site->conf.aliases);
+	if (site_load_aliases(site, NULL, NULL)) {
+		log_error("cannot read the aliases file %s:", site->conf.aliases);
+		return EX_TEMPFAIL;
+	}
+	if (in->rcpts.count) {
+		log_error("-q takes no recipients (an interval is attached, as in -q15m)");
+		return EX_USAGE;
+	}
 	if (in->queue_id && spool_touch(&spool, str_of(in->queue_id))) {
-		log_error("no message %s in the queue", in->queue_id);
+		log_error("no message '%s' waits in the queue (mailq lists them)", in->queue_id);
 		return EX_DATAERR;
 	}
 	struct queue_options o = {
-		.conf = &site->conf, .aliases = &site->aliases, .reload = reload, .ctx = site, .stay = in->stay,
-		.now = !in->queue_id, .first = str_of(in->queue_id),
+		.site = site, .stay = in->stay, .now = !in->queue_id, .first = str_of(in->queue_id),
 	};
 	if (queue_start(&spool, &o)) {
 		log_error("cannot start the queue runner in %s:", site->conf.spooldir);
@@ -324,5 +345,7 @@ sendmail_main(int argc, char **argv)
 		return print_conf(&site);
 	if (in.run_queue)
 		return run_queue(&in, &site);
+	if (in.mode == 's')
+		return serve(&in, &site);
 	return send_message(&in, &site);
 }

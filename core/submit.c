@@ -25,7 +25,8 @@ struct intake {
 	struct envelope envelope;
 	struct spool_draft draft;
 	struct writer body;      /* to the draft */
-	char in[CHUNK], plain[CHUNK], out[CHUNK];
+	int status;              /* the first refusal */
+	char plain[CHUNK], out[CHUNK];
 };
 
 static int
@@ -203,31 +204,13 @@ take_text(struct intake *i, struct str piece)
 	return 0;
 }
 
+/* The input is over. */
 static int
-read_message(struct intake *i)
+end_text(struct intake *i)
 {
-	struct reader in;
-	struct str piece;
-	int more, status;
 	char last[4];
+	int status = take_text(i, (struct str){last, text_finish(&i->text, last)});
 
-	reader_init(&in, i->sub->fd, i->in, sizeof i->in);
-	while (!i->text.ended && (more = reader_bytes(&in, &piece)) != 0) {
-		if (more < 0) {
-			i->why->len = 0;
-			buf_print(i->why, "cannot read the message: %s", strerror(errno));
-			return EX_NOINPUT;
-		}
-		while (piece.len > 0 && !i->text.ended) {
-			size_t n = text_feed(&i->text, &piece, i->plain, sizeof i->plain);
-			status = take_text(i, (struct str){i->plain, n});
-			if (status)
-				return status;
-		}
-		if (!i->in_header && i->body.error)
-			break;
-	}
-	status = take_text(i, (struct str){last, text_finish(&i->text, last)});
 	if (status || !i->in_header)
 		return status;
 	if (header_finish(&i->header) == HEADER_TOO_BIG)
@@ -258,13 +241,13 @@ commit(struct intake *i)
 	return err == ENOSPC || err == EDQUOT || err == EFBIG ? EX_TEMPFAIL : EX_IOERR;
 }
 
-int
-submit(struct submission *sub, struct spool *spool, char id[SPOOL_ID + 1], struct buf *why)
+struct intake *
+submit_open(struct submission *sub, struct spool *spool, struct buf *why)
 {
 	struct intake *i = buf_array(NULL, 1, sizeof *i);
 
 	/* Not the buffers: memory that a short message does not touch is never there. */
-	memset(i, 0, offsetof(struct intake, in));
+	memset(i, 0, offsetof(struct intake, plain));
 	i->sub = sub;
 	i->spool = spool;
 	i->why = why;
@@ -273,21 +256,71 @@ submit(struct submission *sub, struct spool *spool, char id[SPOOL_ID + 1], struc
 	clock_read(&i->now);
 	text_init(&i->text, sub->dots);
 	header_init(&i->header, sub->take_recipients);
+	return i;
+}
 
-	int status = read_message(i);
+bool
+submit_feed(struct intake *i, struct str bytes)
+{
+	while (bytes.len > 0 && !i->text.ended && i->status == 0) {
+		size_t n = text_feed(&i->text, &bytes, i->plain, sizeof i->plain);
+		i->status = take_text(i, (struct str){i->plain, n});
+	}
+	/* A disk that is full stays full: no need to hear the rest. */
+	return !i->text.ended && i->status == 0 && (i->in_header || !i->body.error);
+}
+
+static void
+close_intake(struct intake *i)
+{
+	if (i->draft.fd >= 0)
+		spool_abort(i->spool, &i->draft);
+	header_free(&i->header);
+	addr_set_free(&i->rcpts);
+	free(i);
+}
+
+void
+submit_abort(struct intake *i)
+{
+	close_intake(i);
+}
+
+int
+submit_commit(struct intake *i, char id[SPOOL_ID + 1])
+{
+	int status = i->status ? i->status : end_text(i);
+
 	if (status == 0)
 		status = commit(i);
-	else if (i->draft.fd >= 0)
-		spool_abort(spool, &i->draft);
 	if (status == 0) {
 		/* From here on the mail is ours. */
 		memcpy(id, i->draft.id, SPOOL_ID + 1);
 		log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", id,
-			 STR_ARG(sub->sender), (unsigned long long)i->envelope.length,
+			 STR_ARG(i->sub->sender), (unsigned long long)i->envelope.length,
 			 i->rcpts.count);
 	}
-	header_free(&i->header);
-	addr_set_free(&i->rcpts);
-	free(i);
+	close_intake(i);
 	return status;
+}
+
+int
+submit(struct submission *sub, int fd, struct spool *spool, char id[SPOOL_ID + 1],
+       struct buf *why)
+{
+	struct intake *i = submit_open(sub, spool, why);
+	struct reader in;
+	struct str piece;
+	char space[CHUNK];
+	int more;
+
+	reader_init(&in, fd, space, sizeof space);
+	while ((more = reader_bytes(&in, &piece)) > 0 && submit_feed(i, piece))
+		;
+	if (more >= 0)
+		return submit_commit(i, id);
+	why->len = 0;
+	buf_print(why, "cannot read the message: %s", strerror(errno));
+	submit_abort(i);
+	return EX_NOINPUT;
 }

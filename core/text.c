@@ -12,6 +12,13 @@ text_init(struct text *t, bool dots)
 	*t = (struct text){.dots = dots, .state = START};
 }
 
+void
+text_init_strict(struct text *t)
+{
+	text_init(t, true);
+	t->strict = true;
+}
+
 static char
 end_line(struct text *t)
 {
@@ -83,6 +90,11 @@ text_feed(struct text *t, struct str *in, char *dst, size_t cap)
 	/* A turn writes at most two bytes, copy_run apart. */
 	while (in->len > 0 && !t->ended && cap - n >= 2) {
 		char c = in->ptr[0];
+		bool cr = t->state == CR || t->state == DOT_CR;
+		if (t->strict && cr != (c == '\n')) {
+			t->bare = true;
+			break;
+		}
 		if (c == '.' && t->state == DOT)
 			t->state = WITHIN; /* of "..", the one held back goes */
 		if (c != '\n' && !hold(t, c)) {

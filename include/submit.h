@@ -19,12 +19,20 @@ struct submission {
 	struct str login;
 	bool take_recipients;       /* -t */
 	bool dots;                  /* without -i */
-	int fd;                     /* the message */
 	struct addr_set rcpts;      /* from argv, not yet expanded; submit adds to it */
 };
 
-/* 0: committed, *id is its id: safe. Otherwise a sysexits status with the reason in *why:
- * nothing is in the queue. */
-int submit(struct submission *sub, struct spool *spool, char id[SPOOL_ID + 1], struct buf *why);
+/* The whole message from fd. 0: committed, *id is its id: safe. Otherwise a sysexits status
+ * with the reason in *why: nothing is in the queue. */
+int submit(struct submission *sub, int fd, struct spool *spool, char id[SPOOL_ID + 1],
+	   struct buf *why);
+
+/* The same for a message that comes in pieces. All arguments must live until the end. */
+struct intake *submit_open(struct submission *sub, struct spool *spool, struct buf *why);
+/* False: no more bytes are wanted; submit_commit says why. */
+bool submit_feed(struct intake *i, struct str bytes);
+/* Either of these ends it. */
+int submit_commit(struct intake *i, char id[SPOOL_ID + 1]);
+void submit_abort(struct intake *i);
 
 #endif

@@ -134,6 +134,51 @@ test_takes_nothing_behind_the_end(void **state)
 	assert_int_equal(text_finish(&t, dst), 0);
 }
 
+/* Strict: where it stops, and what came of it until then. */
+static void
+test_strict(void **state)
+{
+	static const struct {
+		const char *in, *out;
+		bool ended, bare;
+		const char *rest;
+	} strict[] = {
+		{"a\r\n.\r\nrest", "a\n", true, false, "rest"},
+		{"a\r\n..\r\n", "a\n.\n", false, false, ""},
+		{"a\n.\n", "a", false, true, "\n.\n"},
+		{"a\n.\r\n", "a", false, true, "\n.\r\n"},
+		{"a\r\n.\nb", "a\n", false, true, "\nb"},
+		{"a\r.\r\n", "a", false, true, ".\r\n"},
+		{"a\r\n.\rb", "a\n", false, true, "b"},
+		{"a\r\n.\r\r\n", "a\n", false, true, "\r\n"},
+		{"a\r\r\n", "a", false, true, "\r\n"},
+		{"\n", "", false, true, "\n"},
+	};
+	char dst[40];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
+		for (size_t piece = 1; piece < 20; piece++) {
+			struct text t;
+			struct str in = str_of(strict[i].in);
+			size_t n = 0;
+			text_init_strict(&t);
+			while (in.len > 0 && !t.ended && !t.bare) {
+				struct str part = str_upto(in, piece);
+				size_t given = part.len;
+				n += text_feed(&t, &part, dst + n, sizeof dst - n);
+				in = str_from(in, given - part.len);
+			}
+			assert_true(str_eq((struct str){dst, n}, str_of(strict[i].out)));
+			assert_true(str_eq(in, str_of(strict[i].rest)));
+			assert_int_equal(t.ended, strict[i].ended);
+			assert_int_equal(t.bare, strict[i].bare);
+			if (t.bare) /* and it stays so */
+				assert_int_equal(text_feed(&t, &in, dst, sizeof dst), 0);
+			assert_true(str_eq(in, str_of(strict[i].rest)));
+		}
+}
+
 /* The rules once more, over a whole message, as plainly as can be. */
 static void
 normalise(struct str in, bool dots, struct buf *out)
@@ -186,6 +231,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_takes_nothing_behind_the_end),
+		cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_random),
 	};
 
