@@ -74,8 +74,21 @@ agenda_next_due(const struct agenda *a)
 {
 	int64_t due = INT64_MAX;
 
-	for (size_t n = 0; n < a->count; n++)
-		if (!a->items[n].active && a->items[n].due < due)
-			due = a->items[n].due;
+	for (size_t n = 0; n < a->count; n++) {
+		const struct agenda_item *item = &a->items[n];
+		int64_t own = item->urgent && !item->busy ? 0 : item->due;
+		if (!item->active && !item->refused && own < due)
+			due = own;
+	}
 	return due;
+}
+
+size_t
+agenda_live(const struct agenda *a)
+{
+	size_t live = 0;
+
+	for (size_t n = 0; n < a->count; n++)
+		live += !a->items[n].refused;
+	return live;
 }

@@ -43,14 +43,15 @@ fit_marks(struct attempt *a, size_t before)
 	memset(a->verdict_set, 0, count);
 }
 
-static void
+static enum spool_result
 set_aside(struct attempt *a, char state, const char *why)
 {
 	log_error("%s: %s: kept as %c%s", a->id, why, state, a->id);
-	if (spool_move(a->spool, &a->claim, state)) {
-		log_error("%s: cannot rename it:", a->id);
-		spool_release(&a->claim);
-	}
+	if (spool_move(a->spool, &a->claim, state) == 0)
+		return SPOOL_GONE;
+	log_error("%s: cannot rename it, left alone:", a->id);
+	spool_release(&a->claim);
+	return SPOOL_ERROR;
 }
 
 enum spool_result
@@ -75,7 +76,7 @@ attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
 		return SPOOL_OK;
 	}
 	if (errno == EINVAL) {
-		set_aside(a, 'C', why);
+		r = set_aside(a, 'C', why);
 	} else {
 		log_error("%s: cannot be read now: %s", a->id, why);
 		spool_release(&a->claim);
@@ -83,7 +84,7 @@ attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
 	}
 	buf_free(&a->text);
 	buf_free(&a->log);
-	return r == SPOOL_OK ? SPOOL_ERROR : r;
+	return r;
 }
 
 static void
@@ -107,10 +108,10 @@ attempt_close(struct attempt *a)
 	free_memory(a);
 }
 
-void
+enum spool_result
 attempt_hold(struct attempt *a)
 {
-	set_aside(a, 'H', "undeliverable, and neither its sender nor a postmaster can be told");
+	return set_aside(a, 'H', "undeliverable, and neither its sender nor a postmaster can be told");
 }
 
 /* --- marks ----------------------------------------------------------------------------- */
@@ -153,15 +154,24 @@ remember(struct attempt *a, struct str lines)
 	refold(a);
 }
 
-/* Lines into the journal, in memory first. Final verdicts that the disk does not take wait;
- * a deferral that gets lost costs one early attempt. */
+/* What becomes of a line that the disk does not take. */
+enum weight {
+	LIGHT,  /* let go: a deferral that gets lost costs one early attempt */
+	KEPT,   /* written again and again */
+	SYNCED, /* the same, and on disk before anything follows from it */
+};
+
+/* Lines into the journal, in memory first. */
 static void
-append(struct attempt *a, struct str lines, bool final)
+append(struct attempt *a, struct str lines, enum weight weight)
 {
 	remember(a, lines);
-	if (a->unwritten.len == 0 && spool_append(a->spool, &a->claim, lines, final) == 0)
+	if (a->unwritten.len == 0 &&
+	    spool_append(a->spool, &a->claim, lines,
+			 weight == SYNCED ? SPOOL_FINAL : SPOOL_NOTE) == 0)
 		return;
-	if (!final && a->unwritten.len == 0)
+	a->gone = a->gone || errno == ENOENT;
+	if (a->gone || (weight == LIGHT && a->unwritten.len == 0))
 		return;
 	log_error("%s: cannot write its journal, will try again:", a->id);
 	buf_str(&a->unwritten, lines);
@@ -183,6 +193,12 @@ print_verdicts(struct attempt *a, struct buf *out)
 	buf_free(&set);
 }
 
+static enum weight
+weight_of(const struct outcome *o)
+{
+	return o->verdict == TEMPFAIL ? LIGHT : SYNCED;
+}
+
 static void
 write_verdicts(struct attempt *a)
 {
@@ -191,7 +207,7 @@ write_verdicts(struct attempt *a)
 	if (a->verdicts == 0)
 		return;
 	print_verdicts(a, &line);
-	append(a, buf_view(&line), a->verdict.verdict != TEMPFAIL);
+	append(a, buf_view(&line), weight_of(&a->verdict));
 	buf_free(&line);
 }
 
@@ -199,11 +215,11 @@ write_verdicts(struct attempt *a)
 static bool
 write_again(struct attempt *a)
 {
-	if (a->write_again > clock_ms())
-		return false;
-	if (a->unwritten.len && spool_append(a->spool, &a->claim, buf_view(&a->unwritten), true)) {
+	if (a->unwritten.len && spool_append(a->spool, &a->claim, buf_view(&a->unwritten),
+					      SPOOL_FINAL)) {
+		a->gone = a->gone || errno == ENOENT;
 		a->write_again = clock_ms() + WRITE_AGAIN_MS;
-		return false;
+		return a->gone;
 	}
 	a->write_again = 0;
 	a->unwritten.len = 0;
@@ -211,9 +227,11 @@ write_again(struct attempt *a)
 }
 
 bool
-attempt_write(struct attempt *a)
+attempt_write(struct attempt *a, bool at_once)
 {
 	write_verdicts(a);
+	if (a->write_again > clock_ms() && !at_once)
+		return false;
 	return write_again(a);
 }
 
@@ -271,7 +289,7 @@ attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3])
 	}
 	clock_read(&now);
 	journal_print_mailbox(&now, n, place[0], place[1], place[2], &line);
-	int rc = spool_append(a->spool, &a->claim, buf_view(&line), true);
+	int rc = spool_append(a->spool, &a->claim, buf_view(&line), SPOOL_SYNCED_NOTE);
 	if (rc == 0)
 		remember(a, buf_view(&line));
 	buf_free(&line);
@@ -291,7 +309,7 @@ settle_verdicts(struct attempt *a, struct buf *last)
 	}
 	if (last->len && (journal_pending(&a->journal) || journal_unbounced(&a->journal))) {
 		a->log.len = before;
-		append(a, buf_view(last), a->verdict.verdict != TEMPFAIL);
+		append(a, buf_view(last), weight_of(&a->verdict));
 	}
 }
 
@@ -303,8 +321,8 @@ finish(struct attempt *a, struct str last)
 		return ATTEMPT_REMOVED;
 	}
 	log_error("%s: done, but it cannot be removed, will try again:", a->id);
-	if (last.len)
-		spool_append(a->spool, &a->claim, last, true);
+	if (last.len && spool_append(a->spool, &a->claim, last, SPOOL_FINAL))
+		buf_str(&a->unwritten, last);
 	a->write_again = clock_ms() + WRITE_AGAIN_MS;
 	return ATTEMPT_STUCK;
 }
@@ -315,9 +333,14 @@ attempt_conclude(struct attempt *a)
 	struct buf last = {0};
 	enum attempt_next next;
 
-	if (a->write_again && !write_again(a))
+	if (a->write_again && !attempt_write(a, false))
 		return ATTEMPT_STUCK;
 	settle_verdicts(a, &last);
+	if (a->gone) {
+		log_warn("%s: somebody else has removed it", a->id);
+		buf_free(&last);
+		return ATTEMPT_REMOVED;
+	}
 	if (journal_pending(&a->journal) == 0 && journal_unbounced(&a->journal) == 0)
 		next = finish(a, buf_view(&last));
 	else if (a->unwritten.len > 0)
@@ -351,11 +374,13 @@ add_target(struct attempt *a, struct str address, struct addr_set *targets)
 	buf_free(&user);
 }
 
+/* A bounce to this address has failed for good. */
 static bool
-was_told(const struct attempt *a, struct str address)
+is_unreachable(const struct attempt *a, struct str address)
 {
 	for (size_t n = a->journal.envelope_count; n < a->journal.count; n++)
-		if (str_ieq(a->journal.rcpts[n].address, address))
+		if (a->journal.rcpts[n].fate == JOURNAL_FAILED &&
+		    str_ieq(a->journal.rcpts[n].address, address))
 			return true;
 	return false;
 }
@@ -390,8 +415,8 @@ print_bounces(struct attempt *a, bool of_bounce, struct str set, struct buf *lin
 	find_targets(a, of_bounce, &targets);
 	for (size_t n = 0; n < targets.count; n++) {
 		struct str target = addr_set_get(&targets, n);
-		if (was_told(a, target))
-			continue; /* and that failed as well */
+		if (is_unreachable(a, target))
+			continue;
 		journal_print_bounce(&now, set, target, lines);
 		log_info("%s: undeliverable: a bounce goes to <%.*s>", a->id, STR_ARG(target));
 	}
@@ -414,7 +439,7 @@ attempt_add_bounce(struct attempt *a)
 	journal_print_set(j, covered, &set);
 	print_bounces(a, of_bounce, buf_view(&set), &lines);
 	if (lines.len) {
-		append(a, buf_view(&lines), true);
+		append(a, buf_view(&lines), SYNCED);
 		fit_marks(a, before);
 	}
 	free(covered);
@@ -443,7 +468,7 @@ settle_facts(struct attempt *a)
 			       now.wall - stamp_between(arrived, &now);
 		render_message_id(str_of(a->id), random, host, &message_id);
 		journal_print_facts(&now, date, buf_view(&message_id), host, &line);
-		append(a, buf_view(&line), false);
+		append(a, buf_view(&line), KEPT);
 		buf_free(&message_id);
 		buf_free(&line);
 	}

@@ -71,7 +71,7 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 		w++;
 	if (worker_pair(&parent, child))
 		return NULL;
-	*pid = fork();
+	*pid = _Fork(); /* fork, without what it does for threads */
 	if (*pid == 0) {
 		/* The claims of other messages are flocks that this process now shares:
 		 * first of all it lets go of them. */
@@ -93,7 +93,10 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 		worker_close(&parent);
 		return NULL;
 	}
-	*w = (struct crew_worker){.pid = *pid, .link = parent, .local = local};
+	*w = (struct crew_worker){
+		.pid = *pid, .number = (unsigned char)(w - c->slot), .link = parent, .local = local,
+		.deadline = INT64_MAX,
+	};
 	(*(local ? &c->locals : &c->relays))++;
 	return w;
 }
@@ -173,14 +176,16 @@ bool
 crew_end(struct crew *c, struct crew_worker *w)
 {
 	int status = 0;
+	pid_t pid;
 
 	/* Its end of the link is closed or must not be heard any more: it is gone or may go.
 	 * One that has already ended keeps its own status. */
 	kill(w->pid, SIGKILL);
-	while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
+	while ((pid = waitpid(w->pid, &status, 0)) < 0 && errno == EINTR)
 		;
 	worker_close(&w->link);
 	(*(w->local ? &c->locals : &c->relays))--;
+	bool known = pid == w->pid;
 	w->pid = 0;
-	return WIFEXITED(status) && WEXITSTATUS(status) == EX_OK;
+	return known && WIFEXITED(status) && WEXITSTATUS(status) == EX_OK;
 }

@@ -290,6 +290,11 @@ fold_bounce(struct journal *j, const struct event *ev)
 	visit_set(ev->set, j, cover_rcpt, j);
 
 	size_t number = j->count - j->envelope_count;
+	/* The same line again: its writer was not told that it stood. */
+	for (size_t i = 0; i < number; i++)
+		if (str_eq(j->covers[i], ev->set) &&
+		    str_eq(j->rcpts[j->envelope_count + i].address, ev->args))
+			return true;
 	j->covers = buf_array(j->covers, number + 1, sizeof *j->covers);
 	j->covers[number] = ev->set;
 	j->bounce_ages = buf_array(j->bounce_ages, number + 1, sizeof *j->bounce_ages);

@@ -5,8 +5,10 @@
 #include "clock.h"
 #include "crew.h"
 #include "date.h"
+#include "fmt.h"
 #include "log.h"
 #include "retry.h"
+#include "sandbox.h"
 #include "user.h"
 #include "watch.h"
 
@@ -29,13 +31,16 @@ enum {
 	STOP_MS = 4000,    /* after SIGTERM: for final replies */
 	RETURNS = 3,       /* times that a message comes back untried before it waits */
 	DESTINATIONS = 32, /* dead ones remembered */
+	LOCAL_MS = 4 * 60 * 1000, /* without a word from a local worker */
+	RELAY_MS = 2 * 3600 * 1000, /* or from a relay: a large message on a slow line */
 	LOCK_SECONDS = 100, /* for other programs' mailbox locks */
 	AUTH_REFUSED = 535, /* RFC 4954 6 */
 };
 
 /* A destination that could not be used: its mail waits without an attempt for each. */
 struct dead {
-	uint32_t key;
+	struct route route;
+	char domain[256];        /* of route */
 	int64_t until;
 	struct outcome why;
 };
@@ -50,40 +55,52 @@ struct queue {
 	struct attempt *attempts;
 	size_t attempt_count;
 	uint32_t attempts_made;
-	struct dead dead[DESTINATIONS];
 	unsigned unsynced;       /* removals not yet on disk */
 	int64_t sync_due;
 	int64_t stop_due;        /* SIGTERM came: end then at the latest; else 0 */
 	bool rescan;
+	struct dead dead[DESTINATIONS];
 };
 
 /* --- workers ---------------------------------------------------------------------------- */
 
 /* In attempt.h's marks: in whose hands a recipient is. */
 static unsigned char
-mark_of(const struct queue *q, const struct crew_worker *w)
+mark_of(const struct crew_worker *w)
 {
-	return (unsigned char)(ATTEMPT_TAKEN + (w - q->crew.slot));
+	return ATTEMPT_TAKEN + w->number;
 }
 
 static const struct outcome *
-find_dead(const struct queue *q, uint32_t key)
+find_dead(const struct queue *q, const struct route *r)
 {
 	for (size_t n = 0; n < DESTINATIONS; n++)
-		if (q->dead[n].key == key && q->dead[n].until > clock_ms())
+		if (q->dead[n].until > clock_ms() && route_same(&q->dead[n].route, r))
 			return &q->dead[n].why;
 	return NULL;
 }
 
 static void
-add_dead(struct queue *q, uint32_t key, const struct outcome *why)
+add_dead(struct queue *q, const struct route *r, const struct outcome *why)
 {
 	struct dead *d = q->dead;
 
 	for (size_t n = 1; n < DESTINATIONS; n++)
 		if (q->dead[n].until < d->until)
 			d = &q->dead[n];
-	*d = (struct dead){key, clock_ms() + (int64_t)q->conf->retry_min * 1000, *why};
+	*d = (struct dead){.until = clock_ms() + (int64_t)q->conf->retry_min * 1000, .why = *why};
+	fmt_print(d->domain, sizeof d->domain, "%.*s", STR_ARG(r->domain));
+	d->route = (struct route){.kind = r->kind, .domain = str_of(d->domain), .key = r->key};
+}
+
+/* The same by key alone, where a wrong guess only costs a look. */
+static bool
+may_be_dead(const struct queue *q, uint32_t key)
+{
+	for (size_t n = 0; n < DESTINATIONS; n++)
+		if (q->dead[n].until > clock_ms() && q->dead[n].route.key == key)
+			return true;
+	return false;
 }
 
 /* Adds to job all that wait for w's destination and are sent the same as first, and takes
@@ -104,7 +121,7 @@ fill_job(struct queue *q, struct attempt *a, size_t first, const struct crew_wor
 		route_print_address(q->conf, &r, addresses);
 		end[job->rcpt_count] = addresses->len;
 		job->numbers[job->rcpt_count++] = (uint32_t)n;
-		attempt_take(a, n, mark_of(q, w));
+		attempt_take(a, n, mark_of(w));
 	}
 	for (size_t n = 0, start = 0; n < job->rcpt_count; start = end[n++])
 		job->rcpts[n] = (struct str){addresses->ptr + start, end[n] - start};
@@ -150,7 +167,7 @@ send_job(struct queue *q, struct attempt *a, size_t first, struct crew_worker *w
 static void
 assign_relay(struct queue *q, struct attempt *a, size_t n, const struct route *r)
 {
-	const struct outcome *dead = find_dead(q, r->key);
+	const struct outcome *dead = find_dead(q, r);
 	struct crew_worker *w = dead ? NULL : crew_relay(&q->crew, q->conf, r);
 
 	if (dead)
@@ -186,7 +203,7 @@ start_local(struct queue *q, struct attempt *a, size_t n, const struct route *r,
 	};
 	struct crew_worker *w = crew_local(&q->crew, &job);
 	if (w) {
-		attempt_take(a, n, mark_of(q, w));
+		attempt_take(a, n, mark_of(w));
 	} else if (errno != EAGAIN) {
 		struct outcome o = outcome_from_errno(errno, "starting a delivery process");
 		attempt_record(a, n, &o, STR("local"));
@@ -215,7 +232,7 @@ is_held_alias(struct queue *q, struct str address)
 	bool held;
 
 	addr_print_user(address, &name);
-	switch (alias_expand(q->options->aliases, buf_view(&name), nothing_is_local, NULL,
+	switch (alias_expand(&q->options->site->aliases, buf_view(&name), nothing_is_local, NULL,
 			     &targets)) {
 	case ALIAS_NONE:
 		held = false;
@@ -395,7 +412,7 @@ drop(struct queue *q, struct attempt *a)
 static void
 give_up(struct queue *q, struct attempt *a)
 {
-	attempt_write(a);
+	attempt_write(a, true);
 	drop(q, a);
 }
 
@@ -405,9 +422,20 @@ put_back(struct queue *q, struct attempt *a, int64_t due)
 {
 	struct agenda_item *item = agenda_find(&q->agenda, str_of(a->id));
 
-	item->active = item->urgent = false;
+	item->active = false;
 	item->due = due;
 	item->key = key_of(q, a);
+	drop(q, a);
+}
+
+/* What stands in the queue's way stays there, and is looked at again when it is touched. */
+static void
+leave_alone(struct queue *q, struct attempt *a)
+{
+	struct agenda_item *item = agenda_find(&q->agenda, str_of(a->id));
+
+	item->active = false;
+	item->refused = true;
 	drop(q, a);
 }
 
@@ -442,6 +470,8 @@ sync_removals(struct queue *q)
 {
 	if (q->unsynced && spool_sync(q->spool) == 0)
 		q->unsynced = 0;
+	else
+		q->sync_due = clock_ms() + BUSY_MAX_MS;
 }
 
 static void
@@ -476,16 +506,34 @@ conclude(struct queue *q, struct attempt *a)
 		put_back(q, a, next_due(q, a));
 		break;
 	case ATTEMPT_BOUNCE:
+		/* The bounce may go to the very mailbox that is still locked. */
+		release_locks(q, a);
 		if (attempt_add_bounce(a)) {
 			plan(q, a, false);
 			return true;
 		}
-		release_locks(q, a);
-		attempt_hold(a);
-		forget(q, a);
+		if (journal_pending(&a->journal))
+			put_back(q, a, next_due(q, a));
+		else if (attempt_hold(a) == SPOOL_GONE)
+			forget(q, a);
+		else
+			leave_alone(q, a);
 		break;
 	}
 	return false;
+}
+
+/* Behind all others: first come, first served. */
+static void
+append(struct queue *q, struct attempt *a)
+{
+	struct attempt **p = &q->attempts;
+
+	while (*p)
+		p = &(*p)->next;
+	*p = a;
+	a->next = NULL;
+	q->attempt_count++;
 }
 
 /* Claims and plans what an item of the agenda stands for. */
@@ -494,24 +542,25 @@ start(struct queue *q, struct agenda_item *item)
 {
 	struct attempt *a = buf_array(NULL, 1, sizeof *a);
 
-	switch (attempt_open(a, q->spool, q->conf, q->options->aliases,
+	switch (attempt_open(a, q->spool, q->conf, &q->options->site->aliases,
 			     str_of(item->id))) {
 	case SPOOL_OK:
 		item->active = true;
 		item->busy = 0;
 		a->number = q->attempts_made++;
-		a->next = q->attempts;
-		q->attempts = a;
-		q->attempt_count++;
-		plan(q, a, item->urgent);
+		append(q, a);
+		a->urgent = item->urgent;
+		item->urgent = false;
+		plan(q, a, a->urgent);
 		return;
 	case SPOOL_BUSY:
 		item->due = clock_ms() + (item->busy < 7 ? BUSY_MS << item->busy : BUSY_MAX_MS);
-		item->urgent = false;
 		item->busy++;
 		break;
-	case SPOOL_GONE:
 	case SPOOL_ERROR:
+		item->refused = true;
+		break;
+	case SPOOL_GONE:
 		agenda_drop(&q->agenda, str_of(item->id));
 		break;
 	}
@@ -528,12 +577,25 @@ admit(struct queue *q)
 	while (n < q->agenda.count && q->attempt_count < limit) {
 		struct agenda_item *item = &q->agenda.items[n];
 		size_t before = q->agenda.count;
-		if (!item->active && (item->due <= now || item->urgent) &&
-		    (item->key == AGENDA_ANY || find_dead(q, item->key) ||
+		bool ready = item->due <= now || (item->urgent && !item->busy);
+		if (ready && !item->active && !item->refused &&
+		    (item->key == AGENDA_ANY || may_be_dead(q, item->key) ||
 		     crew_has_room(&q->crew, item->key)))
 			start(q, item);
 		n += q->agenda.count == before;
 	}
+}
+
+/* No worker has room for it: others may have better luck meanwhile. */
+static void
+make_way(struct queue *q, struct attempt *a)
+{
+	struct agenda_item *item = agenda_find(&q->agenda, str_of(a->id));
+
+	release_locks(q, a);
+	item->urgent = item->urgent || a->urgent;
+	item->busy = 1;
+	put_back(q, a, clock_ms() + BUSY_MS);
 }
 
 /* Moves every claimed message on as far as it goes. */
@@ -548,9 +610,13 @@ advance(struct queue *q)
 			give_up(q, a);
 			continue;
 		}
-		do
+		bool over;
+		do {
 			assign(q, a);
-		while (a->waiting == 0 && a->taken == 0 && conclude(q, a));
+			over = a->waiting == 0 && a->taken == 0;
+		} while (over && conclude(q, a));
+		if (!over && a->taken == 0 && attempt_write(a, false))
+			make_way(q, a);
 	}
 }
 
@@ -567,12 +633,11 @@ find_attempt(struct queue *q, uint32_t number)
 
 /* The recipients of a that w still has: a verdict for each, or with o NULL back to waiting. */
 static void
-take_back(struct queue *q, struct attempt *a, const struct crew_worker *w,
-	  const struct outcome *o)
+take_back(struct attempt *a, const struct crew_worker *w, const struct outcome *o)
 {
 	struct outcome unlucky = outcome_make(TEMPFAIL, 4, 2,
 					      "the connection ended before its turn, repeatedly");
-	unsigned char mark = mark_of(q, w);
+	unsigned char mark = mark_of(w);
 	bool any = memchr(a->mark, mark, a->journal.count) != NULL;
 
 	if (any && !o && ++a->returned > RETURNS)
@@ -591,13 +656,14 @@ static void
 on_session(struct queue *q, struct crew_worker *w, const struct worker_frame *f)
 {
 	w->failed = true;
-	add_dead(q, w->route.key, &f->outcome);
+	if (f->outcome.verdict == TEMPFAIL)
+		add_dead(q, &w->route, &f->outcome);
 	for (struct attempt *a = q->attempts; a; a = a->next)
-		take_back(q, a, w, &f->outcome);
+		take_back(a, w, &f->outcome);
 }
 
 static void
-on_done(struct queue *q, struct attempt *a, struct crew_worker *w,
+on_done(struct attempt *a, struct crew_worker *w,
 	const struct worker_frame *f)
 {
 	struct outcome none = outcome_make(TEMPFAIL, 0, 0, "not attempted");
@@ -605,11 +671,11 @@ on_done(struct queue *q, struct attempt *a, struct crew_worker *w,
 	crew_drop_job(w, f->job);
 	/* The last verdict may have ended the message already. */
 	if (a)
-		take_back(q, a, w, f->place[0] ? &none : NULL);
+		take_back(a, w, f->place[0] ? &none : NULL);
 }
 
 static void
-on_mailbox(struct queue *q, struct attempt *a, struct crew_worker *w,
+on_mailbox(struct attempt *a, struct crew_worker *w,
 	   const struct worker_frame *f)
 {
 	enum worker_kind answer = WORKER_GO;
@@ -617,7 +683,7 @@ on_mailbox(struct queue *q, struct attempt *a, struct crew_worker *w,
 	if (attempt_write_mailbox(a, f->number, f->place)) {
 		/* Not on disk, so it must not write. */
 		struct outcome o = outcome_from_errno(errno, "writing the message's journal");
-		take_back(q, a, w, &o);
+		take_back(a, w, &o);
 		answer = WORKER_FINISH;
 	}
 	worker_send(&w->link, &(struct worker_frame){.kind = answer, .fd = -1});
@@ -630,16 +696,16 @@ on_frame(struct queue *q, struct crew_worker *w, const struct worker_frame *f)
 	/* A worker has parsed what a server sent: it may speak of its own work only. */
 	bool its_job = crew_has_job(w, f->job);
 	bool its_own = a && its_job && f->number < a->journal.count &&
-		       a->mark[f->number] == mark_of(q, w);
+		       a->mark[f->number] == mark_of(w);
 
 	if (f->fd >= 0)
 		close(f->fd);
 	if (f->kind == WORKER_SESSION && !w->local) {
 		on_session(q, w, f);
 	} else if (f->kind == WORKER_DONE && its_job && !w->local) {
-		on_done(q, a, w, f);
+		on_done(a, w, f);
 	} else if (f->kind == WORKER_MAILBOX && its_own && w->local) {
-		on_mailbox(q, a, w, f);
+		on_mailbox(a, w, f);
 	} else if (f->kind == WORKER_OUTCOME && its_own) {
 		w->keeps_lock = w->local && f->outcome.verdict == DELIVERED;
 		attempt_record(a, f->number, &f->outcome, f->relay);
@@ -658,7 +724,25 @@ on_end(struct queue *q, struct crew_worker *w)
 		log_error("a delivery process died");
 	for (struct attempt *a = q->attempts; a; a = a->next) {
 		bool in_hand = last.jobs && last.job[0] == a->number;
-		take_back(q, a, w, last.local || (!orderly && in_hand) ? &died : NULL);
+		take_back(a, w, last.local || (!orderly && in_hand) ? &died : NULL);
+	}
+}
+
+/* A worker has time limits of its own. This one is for what stops it altogether: a file
+ * system that hangs, a recipient who halts his own delivery. */
+static void
+renew_deadline(struct crew_worker *w)
+{
+	w->deadline = clock_ms() + (w->local ? LOCAL_MS : RELAY_MS);
+}
+
+static void
+end_late(struct queue *q)
+{
+	for (size_t n = 0; n < q->crew.slots; n++) {
+		struct crew_worker *w = &q->crew.slot[n];
+		if (w->pid && w->deadline <= clock_ms())
+			on_end(q, w);
 	}
 }
 
@@ -668,8 +752,10 @@ listen_to(struct queue *q, struct crew_worker *w)
 	struct worker_frame f;
 	int got;
 
-	while ((got = worker_receive(&w->link, &f)) > 0)
+	while ((got = worker_receive(&w->link, &f)) > 0) {
+		renew_deadline(w);
 		on_frame(q, w, &f);
+	}
 	if (got < 0)
 		on_end(q, w);
 }
@@ -716,6 +802,7 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 	case WATCH_NAME:
 		item = agenda_add(&q->agenda, id);
 		item->urgent = item->urgent || touched;
+		item->refused = false;
 		item->due = 0;
 		if (touched)
 			memset(q->dead, 0, sizeof q->dead);
@@ -762,6 +849,9 @@ next_wake(const struct queue *q)
 		wake = earlier(wake, now + RESCAN_MS);
 	for (const struct attempt *a = q->attempts; a; a = a->next)
 		wake = earlier(wake, a->write_again);
+	for (size_t n = 0; n < q->crew.slots; n++)
+		if (q->crew.slot[n].pid)
+			wake = earlier(wake, q->crew.slot[n].deadline);
 	return wake;
 }
 
@@ -811,11 +901,21 @@ static void
 record_progress(struct queue *q)
 {
 	for (struct attempt *a = q->attempts; a; a = a->next)
-		if ((a->waiting || a->taken) && attempt_write(a))
+		if ((a->waiting || a->taken) && attempt_write(a, false))
 			release_locks(q, a);
 }
 
-/* With defer, one attempt for each message: what is not due any more has had its own. */
+/* With defer, one attempt for each message: what is not due any more has had its own, unless
+ * somebody else has it locked just now. */
+static bool
+all_tried(const struct agenda *a)
+{
+	for (size_t n = 0; n < a->count; n++)
+		if (a->items[n].busy)
+			return false;
+	return agenda_next_due(a) > clock_ms();
+}
+
 static bool
 is_over(const struct queue *q)
 {
@@ -824,20 +924,33 @@ is_over(const struct queue *q)
 	if (q->options->stay || !at_rest(q) || q->rescan)
 		return false;
 	if (q->conf->defer)
-		return agenda_next_due(&q->agenda) > clock_ms();
-	return q->agenda.count == 0;
+		return all_tried(&q->agenda);
+	return agenda_live(&q->agenda) == 0;
 }
 
 static void
 reload(struct queue *q)
 {
-	if (!q->options->reload || !q->options->reload(q->options->ctx))
+	if (!site_reload(q->options->site))
 		return;
 	q->spool->path = q->conf->spooldir;
 	crew_free(&q->crew);
 	crew_init(&q->crew, q->conf->workers);
 	memset(q->dead, 0, sizeof q->dead);
 	log_info("configuration read again");
+}
+
+/* -v: whoever watches has seen the first attempts, and may wait for our end of his pipe. */
+static void
+hush(struct queue *q)
+{
+	int null = q->options->hush && log_is_verbose() ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+
+	if (null < 0)
+		return;
+	log_verbose(false);
+	dup2(null, STDERR_FILENO);
+	close(null);
 }
 
 /* Until the queue is empty, or as the options say. */
@@ -860,7 +973,10 @@ run(struct queue *q)
 			sync_removals(q);
 		if (is_over(q))
 			break;
+		if (at_rest(q) && q->attempts_made > 0)
+			hush(q);
 		wait_and_listen(q);
+		end_late(q);
 		record_progress(q);
 	}
 	crew_free(&q->crew);
@@ -869,10 +985,18 @@ run(struct queue *q)
 	sync_removals(q);
 }
 
+/* With defer only -q counts. */
+static bool
+is_wanted(const struct queue *q)
+{
+	return q->conf->defer ? agenda_next_due(&q->agenda) <= clock_ms() :
+				agenda_live(&q->agenda) > 0;
+}
+
 void
 queue_run(struct spool *s, int runner, const struct queue_options *o)
 {
-	struct queue q = {.spool = s, .options = o, .conf = o->conf};
+	struct queue q = {.spool = s, .options = o, .conf = &o->site->conf};
 
 	watch_open(&q.watch, s);
 	spool_sweep(s);
@@ -880,11 +1004,12 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 		crew_init(&q.crew, q.conf->workers);
 		run(&q);
 		close(runner);
-		/* A message committed while we held the lock counted on us: look once more. */
-		if (q.stop_due || q.conf->defer)
-			break;
-		spool_walk(s, add_name, &q);
-		if (q.agenda.count == 0 || spool_lock_runner(s, &runner) != SPOOL_OK)
+		/* A message committed while we held the lock counted on us, and so did whoever
+		 * woke us: look once more. */
+		watch_read(&q.watch, on_event, &q);
+		if (!q.conf->defer)
+			spool_walk(s, add_name, &q);
+		if (q.stop_due || !is_wanted(&q) || spool_lock_runner(s, &runner) != SPOOL_OK)
 			break;
 	}
 	agenda_free(&q.agenda);
@@ -896,14 +1021,13 @@ static void
 detach(void)
 {
 	int null = open("/dev/null", O_RDWR);
-	struct sigaction standard = {.sa_handler = SIG_DFL};
 
 	setsid();
 	if (chdir("/"))
 		log_warn("cannot change to /:");
 	umask(077);
 	for (int n = 1; n < NSIG; n++)
-		sigaction(n, &standard, NULL);
+		signal(n, SIG_DFL);
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		if (fd != STDERR_FILENO || !log_is_verbose())
 			dup2(null, fd);
@@ -915,6 +1039,7 @@ detach(void)
 int
 queue_start(struct spool *s, const struct queue_options *o)
 {
+	struct queue_options background = *o;
 	int runner;
 	pid_t pid;
 
@@ -926,10 +1051,14 @@ queue_start(struct spool *s, const struct queue_options *o)
 	default:
 		return -1;
 	}
-	pid = fork();
+	background.hush = true;
+	pid = _Fork(); /* fork, without what it does for threads */
 	if (pid == 0) {
+		/* The caller's lock files and pipes above all. */
+		int keeps[] = {s->dir, runner, log_fd()};
+		sandbox_close(keeps, sizeof keeps / sizeof *keeps);
 		detach();
-		queue_run(s, runner, o);
+		queue_run(s, runner, &background);
 		_exit(EX_OK);
 	}
 	close(runner);

@@ -13,6 +13,7 @@ struct agenda_item {
 	char id[SPOOL_ID + 1];
 	bool urgent;      /* an operator asked: due whatever the journal says */
 	bool active;      /* claimed: under way */
+	bool refused;     /* nothing that can be delivered: until it is touched */
 	uint16_t busy;    /* times in a row that somebody else had it locked */
 	uint32_t key;     /* of its destination (route.h); AGENDA_ANY: several, or not known */
 	int64_t due;      /* clock_ms */
@@ -32,7 +33,10 @@ struct agenda_item *agenda_find(struct agenda *a, struct str id);
 void agenda_drop(struct agenda *a, struct str id);
 void agenda_free(struct agenda *a);
 
-/* The earliest due time of all that are not active; INT64_MAX where there is none. */
+/* The earliest due time of all that are neither active nor refused, an urgent one's is now;
+ * INT64_MAX where there is none. */
 int64_t agenda_next_due(const struct agenda *a);
+/* How many are not refused. */
+size_t agenda_live(const struct agenda *a);
 
 #endif

@@ -21,6 +21,7 @@ struct attempt {
 	const struct alias_file *aliases;
 	char id[SPOOL_ID + 1];
 	uint32_t number;             /* the queue's */
+	bool urgent;                 /* the queue's: an operator asked for it */
 	unsigned returned;           /* the queue's: times it came back untried */
 	struct spool_claim claim;
 	struct buf text, log;
@@ -29,6 +30,7 @@ struct attempt {
 	unsigned char *mark;         /* one for each recipient of journal */
 	size_t waiting, taken;       /* how many marks say so */
 	int64_t write_again;         /* clock_ms; not 0: something could not be written */
+	bool gone;                   /* the file has been removed by somebody else */
 	/* attempt.c's own: */
 	struct buf fields;           /* render_fields */
 	struct outcome verdict;      /* of verdict_set, not in the journal yet */
@@ -37,9 +39,9 @@ struct attempt {
 	struct buf unwritten;        /* lines that the disk did not take */
 };
 
-/* Claims and reads Q<id>. SPOOL_OK: *a is open. SPOOL_BUSY, SPOOL_GONE. SPOOL_ERROR: not a
- * message that can be delivered; said in the log, and set aside as C<id> where that is
- * possible. */
+/* Claims and reads Q<id>. SPOOL_OK: *a is open. SPOOL_BUSY: not now. SPOOL_GONE: there is no
+ * such message, or it cannot be read and was set aside as C<id>. SPOOL_ERROR: nothing that
+ * can be delivered, and it stays where it is. Said in the log. */
 enum spool_result attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
 			       const struct alias_file *aliases, struct str id);
 
@@ -55,8 +57,9 @@ void attempt_untake(struct attempt *a, size_t n);                   /* mark -> w
 void attempt_record(struct attempt *a, size_t n, const struct outcome *o, struct str relay);
 bool attempt_has_verdict(const struct attempt *a, size_t n); /* kept, not yet folded */
 
-/* Writes the verdicts kept. True: all that has happened is on disk. */
-bool attempt_write(struct attempt *a);
+/* Writes the verdicts kept, and what could not be written before when that is due or at_once
+ * is asked for. True: all that has happened is on disk. */
+bool attempt_write(struct attempt *a, bool at_once);
 
 /* Where a mailbox is about to be written to, on disk when it returns: 0, or -1 with errno. */
 int attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3]);
@@ -64,7 +67,7 @@ int attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3]);
 /* The end of a pass: no recipient waits or is taken. */
 enum attempt_next {
 	ATTEMPT_REMOVED, /* everybody has a final verdict, nobody needs to hear of one: the file
-			    is gone (spool_sync is the caller's), the claim too */
+			    is gone (spool_sync is the caller's) */
 	ATTEMPT_LATER,   /* recipients are pending; what happened is on disk */
 	ATTEMPT_BOUNCE,  /* failures that nobody knows of; what happened is on disk */
 	ATTEMPT_STUCK,   /* the disk does not take it: once more at write_again */
@@ -76,8 +79,9 @@ enum attempt_next attempt_conclude(struct attempt *a);
  * there is nobody to tell. */
 bool attempt_add_bounce(struct attempt *a);
 
-/* Nobody to tell: to H<id>, for an operator. The claim is gone. */
-void attempt_hold(struct attempt *a);
+/* Nobody to tell: to H<id>, for an operator. The claim is gone. SPOOL_GONE, or SPOOL_ERROR:
+ * it could not be renamed. */
+enum spool_result attempt_hold(struct attempt *a);
 
 /* What one recipient is sent. */
 struct attempt_content {

@@ -15,14 +15,16 @@ enum { CREW_JOBS = 2 }; /* in one relay worker's hands: the current message and 
 
 struct crew_worker {
 	pid_t pid;               /* 0: the slot is free */
+	unsigned char number;    /* of the slot */
 	struct worker_link link;
 	bool local;
-	struct route route;      /* of its destination */
-	char domain[256];        /* of that route */
 	uint32_t job[CREW_JOBS]; /* their numbers, oldest first */
 	unsigned jobs;
 	bool failed;             /* its destination cannot be used: it is on its way out */
+	int64_t deadline;        /* clock_ms: the queue's, for a word from it */
 	bool keeps_lock;         /* local: waits for our word that its verdict is on disk */
+	struct route route;      /* of its destination */
+	char domain[256];        /* of that route */
 };
 
 struct crew {

@@ -7,17 +7,13 @@
 #ifndef QUEUE_H
 #define QUEUE_H
 
-#include "alias.h"
+#include "site.h"
 #include "spool.h"
 
 struct queue_options {
-	const struct conf *conf;
-	const struct alias_file *aliases;
-	/* Looks whether the configuration's or the aliases' file has changed; true: *conf and *aliases are new
-	 * ones. May be NULL. */
-	bool (*reload)(void *ctx);
-	void *ctx;
+	struct site *site;    /* read again when its files have changed */
 	bool stay;            /* do not exit when the queue is empty (-q15m) */
+	bool hush;            /* let go of standard error after the first attempts */
 	bool now;             /* everything counts as due in the first pass */
 	struct str first;     /* so does the message of this id; or empty */
 };
