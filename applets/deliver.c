@@ -3,13 +3,13 @@
 #include "args.h"
 #include "file.h"
 #include "log.h"
+#include "nap.h"
 #include "queue.h"
 #include "site.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char usage_text[] =
@@ -18,12 +18,6 @@ static const char usage_text[] =
 	"stays for good: for init, procd, systemd, runit. (Retries follow retry_min and\n"
 	"retry_max, not the interval.)\n";
 
-static bool
-reload(void *ctx)
-{
-	return site_reload(ctx);
-}
-
 /* With stay, a runner that sendmail started may still be at work: its end is waited for. */
 static int
 lock(struct spool *spool, bool stay, int *runner)
@@ -31,7 +25,7 @@ lock(struct spool *spool, bool stay, int *runner)
 	enum spool_result r;
 
 	while ((r = spool_lock_runner(spool, runner)) == SPOOL_BUSY && stay)
-		nanosleep(&(struct timespec){1, 0}, NULL);
+		nap(1000);
 	if (r == SPOOL_OK)
 		return EX_OK;
 	if (r == SPOOL_BUSY) {
@@ -46,19 +40,17 @@ static int
 run(struct site *site, bool stay)
 {
 	struct spool spool;
-	struct queue_options o = {
-		.conf = &site->conf, .aliases = &site->aliases, .reload = reload, .ctx = site, .stay = stay, .now = true,
-	};
+	struct queue_options o = {.site = site, .stay = stay, .now = true};
 	int runner = -1;
 
-	if (spool_open(&spool, &site->conf)) {
-		log_error("cannot use the spool directory %s (set spooldir in %s):",
-			  site->conf.spooldir, site->path);
-		return EX_CANTCREAT;
+	int status = site_open_spool(site, &spool);
+	if (status)
+		return status;
+	if (site_load_aliases(site, NULL, NULL)) {
+		log_error("cannot read the aliases file %s:", site->conf.aliases);
+		return EX_TEMPFAIL;
 	}
-	if (site_load_aliases(site, NULL, NULL))
-		log_warn("cannot read the aliases file %s:", site->conf.aliases);
-	int status = lock(&spool, stay, &runner);
+	status = lock(&spool, stay, &runner);
 	if (runner >= 0)
 		queue_run(&spool, runner, &o);
 	return status;
@@ -86,8 +78,13 @@ deliver_main(int argc, char **argv)
 			stay = value[0] >= '0' && value[0] <= '9';
 			break;
 		case 'v': log_verbose(true); break;
+		case ARGS_OPERAND:
+			log_error("'%s' is not understood (an interval is attached, as in -q15m)",
+				  value);
+			return EX_USAGE;
 		default:
-			log_error("'%s' is not understood (see deliver --help)", value);
+			log_error("-%s %s (see deliver --help)", value, letter == ARGS_MISSING ?
+				  "needs a value" : "is no option of deliver");
 			return EX_USAGE;
 		}
 	}

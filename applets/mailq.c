@@ -20,7 +20,7 @@
 static const char grammar[] = "A:B:b:C:cD:d;E:e:F:f:Gh:IiJ:L:M:mN:nO:o:p:Q:q;R:r:sTtUV:vX:x";
 
 static const char usage_text[] =
-	"usage: mailq [-C FILE] [-O KEY=VALUE]\n"
+	"usage: mailq [-C FILE] [-O KEY=VALUE] [-L TAG]\n"
 	"Lists what is queued: id, size, arrival, sender; for each recipient the last reason\n"
 	"and when it is tried next. Behind the id: ! held, # cannot be read.\n";
 
@@ -53,19 +53,31 @@ add_name(void *ctx, char state, struct str id)
 	memcpy(l->names[l->count++].id, id.ptr, SPOOL_ID);
 }
 
-static int
-by_id(const void *a, const void *b)
+/* By id, with Shell's method. */
+static void
+sort(struct name *names, size_t count)
 {
-	return strcmp(((const struct name *)a)->id, ((const struct name *)b)->id);
+	for (size_t gap = count / 2; gap > 0; gap /= 2)
+		for (size_t n = gap; n < count; n++) {
+			struct name moved = names[n];
+			size_t at = n;
+			for (; at >= gap && strcmp(names[at - gap].id, moved.id) > 0; at -= gap)
+				names[at] = names[at - gap];
+			names[at] = moved;
+		}
 }
 
 /* Bytes from a file for a terminal: what could steer it is made visible. */
 static void
 put_safe(struct listing *l, struct str s)
 {
-	for (size_t n = 0; n < s.len; n++)
-		writer_add(&l->out, str_is_control(s.ptr[n]) ? STR("?") :
+	for (size_t n = 0; n < s.len; n++) {
+		/* U+0080 to U+009f: a second set of controls (ISO 6429), here in UTF-8. */
+		bool c1 = s.ptr[n] == '\xc2' && n + 1 < s.len && (s.ptr[n + 1] & 0xe0) == 0x80;
+		writer_add(&l->out, c1 || str_is_control(s.ptr[n]) ? STR("?") :
 					(struct str){s.ptr + n, 1});
+		n += c1;
+	}
 }
 
 static void
@@ -79,7 +91,7 @@ put_reason(struct listing *l, const struct name *name, const struct journal_rcpt
 	buf_puts(&line, "                  (");
 	if (o.code)
 		buf_print(&line, "%u ", (unsigned)o.code);
-	buf_puts(&line, r->attempts ? o.text : "not tried yet");
+	buf_puts(&line, r->last.len ? o.text : "not tried yet");
 	if (name->state == 'Q' && wait > 0) {
 		buf_puts(&line, "; next attempt in ");
 		date_print_interval(wait, &line);
@@ -170,7 +182,7 @@ list(struct listing *l)
 	if (l->count == 0) {
 		writer_add(&l->out, STR("Mail queue is empty\n"));
 	} else {
-		qsort(l->names, l->count, sizeof *l->names, by_id);
+		sort(l->names, l->count);
 		writer_add(&l->out, STR("----Queue ID----- --Size-- ---Arrival (UTC)---  "
 					"-Sender/Recipient-------\n"));
 		for (size_t n = 0; n < l->count; n++)
@@ -182,7 +194,10 @@ list(struct listing *l)
 		buf_free(&total);
 	}
 	free(l->names);
-	return writer_flush(&l->out) ? EX_IOERR : EX_OK;
+	if (writer_flush(&l->out) == 0)
+		return EX_OK;
+	log_error("cannot write the listing:");
+	return EX_IOERR;
 }
 
 int
@@ -199,19 +214,17 @@ mailq_main(int argc, char **argv)
 		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
 	args_init(&args, argv);
 	while ((letter = args_next(&args, grammar, &value)) != ARGS_END) {
-		if (!site_take_option(&options, letter, value) &&
-		    (letter == ARGS_OPERAND || letter == ARGS_UNKNOWN)) {
-			log_error("'%s': no such option (see mailq --help)", value);
+		if (!site_take_option(&options, letter, value) && (letter == ARGS_OPERAND ||
+		    letter == ARGS_UNKNOWN || letter == ARGS_MISSING)) {
+			log_error("'%s' is not understood (see mailq --help)", value);
 			return EX_USAGE;
 		}
 	}
-	if ((status = site_load(&site, &options)))
+	/* A configuration with which nothing is sent is the best reason to look. */
+	if ((status = site_load(&site, &options)) && !site.fatal)
 		return status;
 	l.conf = &site.conf;
-	if (spool_open(&l.spool, &site.conf)) {
-		log_error("cannot use the spool directory %s (set spooldir in %s):",
-			  site.conf.spooldir, site.path);
-		return EX_NOPERM;
-	}
+	if ((status = site_open_spool(&site, &l.spool)))
+		return status;
 	return list(&l);
 }

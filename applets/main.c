@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/auxv.h>
@@ -60,6 +61,8 @@ usage(int fd)
 	return fd == STDOUT_FILENO ? EX_OK : EX_USAGE;
 }
 
+#define NEW ".mtabox.new"
+
 /* A link for each applet in dir, in place of one that is there. */
 static int
 install(const char *dir, bool symbolic)
@@ -74,12 +77,16 @@ install(const char *dir, bool symbolic)
 	}
 	self[len] = '\0';
 	for (size_t n = 0; n < APPLETS; n++) {
-		unlinkat(at, applets[n].name, 0);
-		if (symbolic ? symlinkat(self, at, applets[n].name) :
-			       linkat(AT_FDCWD, self, at, applets[n].name, 0)) {
-			log_error("cannot make %s/%s:", dir, applets[n].name);
+		/* Under another name first: what is there works until ours does. */
+		unlinkat(at, NEW, 0);
+		if ((symbolic ? symlinkat(self, at, NEW) : linkat(AT_FDCWD, self, at, NEW, 0)) ||
+		    renameat(at, NEW, at, applets[n].name)) {
+			log_error("cannot make %s/%s%s:", dir, applets[n].name,
+				  errno == EXDEV ? " (use --install -s)" : "");
+			unlinkat(at, NEW, 0);
 			return EX_CANTCREAT;
 		}
+		unlinkat(at, NEW, 0); /* a link renamed to its own file stays */
 	}
 	close(at);
 	return EX_OK;
@@ -132,7 +139,7 @@ main(int argc, char **argv)
 	signal(SIGXFSZ, SIG_IGN);
 	if (getauxval(AT_SECURE)) {
 		environ = (char *[]){NULL};
-		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+		prlimit(0, RLIMIT_CORE, &(struct rlimit){0, 0}, NULL);
 	}
 	log_name(a ? a->name : "mtabox");
 	return a ? a->main(argc, argv) : mtabox_main(argc, argv);

@@ -12,7 +12,7 @@
 static const char grammar[] = "A:B:b:C:cD:d;E:e:F:f:Gh:IiJ:L:M:mN:nO:o:p:Q:q;R:r:sTtUV:vX:x";
 
 static const char usage_text[] =
-	"usage: newaliases [-C FILE] [-O KEY=VALUE]\n"
+	"usage: newaliases [-C FILE] [-O KEY=VALUE] [-L TAG]\n"
 	"Checks the aliases file: every problem with its line, and what the file holds. There is\n"
 	"no database to build: the file itself is read when a message comes in.\n";
 
@@ -37,8 +37,13 @@ newaliases_main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
 	args_init(&args, argv);
-	while ((letter = args_next(&args, grammar, &value)) != ARGS_END)
-		site_take_option(&options, letter, value);
+	while ((letter = args_next(&args, grammar, &value)) != ARGS_END) {
+		if (!site_take_option(&options, letter, value) && (letter == ARGS_OPERAND ||
+		    letter == ARGS_UNKNOWN || letter == ARGS_MISSING)) {
+			log_error("'%s' is not understood (see newaliases --help)", value);
+			return EX_USAGE;
+		}
+	}
 	if ((status = site_load(&site, &options)))
 		return status;
 	if (site_load_aliases(&site, complain, &site)) {

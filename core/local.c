@@ -4,6 +4,7 @@
 #include "user.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -48,9 +49,13 @@ deliver(struct delivery *d, struct mbox *m)
 	struct outcome o;
 	const char *path = d->job->mbox.path;
 
-	if (user_by_name(d->job->user, &u) == USER_UNKNOWN)
+	enum user_result who = user_by_name(d->job->user, &u);
+	if (who == USER_UNKNOWN)
 		return outcome_make(PERMFAIL, 1, 1, "no such user here: %.*s",
 				    STR_ARG(d->job->user));
+	if (who == USER_ERROR)
+		return outcome_make(TEMPFAIL, 3, 0, "cannot read /etc/passwd: %s",
+				    strerror(errno));
 	if (mbox_create(path, u.uid, u.gid))
 		o = outcome_from_errno(errno, path);
 	else if (sandbox_become(u.uid, u.gid))

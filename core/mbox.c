@@ -4,23 +4,26 @@
 #include "date.h"
 #include "file.h"
 #include "fmt.h"
+#include "nap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
 	STALE_SECONDS = 5 * 60, /* of a dotlock, and of a mailbox nobody wrote to */
+	LINKS = 8,              /* to follow on the way to a new mailbox */
 	LOOK_BACK = 512,        /* where foreign mail may begin before a fragment's end */
 };
 
 /* In a dotlock of ours. Its maker holds the mailbox's flock for as long as it lives:
- * whoever has that lock and finds this mark knows that the maker is dead. */
+ * whoever has that lock and finds this mark knows that the maker is dead. Until it is
+ * written, the mode says the same: nobody else's lock can be executed. */
 static const struct str mark = {"mtabox\n", 7};
+enum { MARK_MODE = 0500 }; /* whatever the umask */
 static const struct str from = {"From ", 5};
 
 /* outcome_from_errno for "DOING PATH". */
@@ -34,10 +37,58 @@ failed(const char *doing, const char *path)
 	return outcome_from_errno(err, what);
 }
 
+static bool is_roots(const char *path, unsigned links);
+
+/* The same for where the link at path leads. */
+static bool
+leads_to_roots(const char *path, unsigned links)
+{
+	struct buf target = {0};
+	char text[512];
+	ssize_t n = readlink(path, text, sizeof text);
+
+	if (links == 0 || n <= 0 || n == sizeof text)
+		return false;
+	if (text[0] != '/')
+		buf_add(&target, path, (size_t)(strrchr(path, '/') - path) + 1);
+	buf_add(&target, text, (size_t)n);
+	buf_puts(&target, "/");
+	bool is = is_roots(buf_cstr(&target), links - 1);
+	buf_free(&target);
+	return is;
+}
+
+/* Is all on the way to the file path root's, links included, so that nobody else can have
+ * it lead elsewhere? Who may write to the last directory does not matter. */
+static bool
+is_roots(const char *path, unsigned links)
+{
+	struct buf part = {0};
+	struct stat st;
+	bool is = path[0] == '/', firm = true;
+
+	for (size_t i = 0; is && path[i]; i++) {
+		if (path[i] != '/')
+			continue;
+		part.len = 0;
+		buf_add(&part, path, i ? i : 1);
+		is = firm && lstat(buf_cstr(&part), &st) == 0 && st.st_uid == 0 &&
+		     (!S_ISLNK(st.st_mode) || (leads_to_roots(buf_cstr(&part), links) &&
+					       stat(buf_cstr(&part), &st) == 0));
+		/* May others put something else in the next name's place? */
+		firm = !(st.st_mode & 022) || (st.st_mode & S_ISVTX);
+	}
+	buf_free(&part);
+	return is;
+}
+
 int
 mbox_create(const char *path, uid_t uid, gid_t gid)
 {
 	struct stat st;
+
+	if (geteuid() == 0 && !is_roots(path, LINKS))
+		return 0; /* mbox_deliver will, with the recipient's rights */
 	int fd = file_create(AT_FDCWD, path, 0600);
 
 	if (fd < 0 && errno != EEXIST)
@@ -196,13 +247,15 @@ static bool
 is_marked(const char *dotlock)
 {
 	char text[8];
+	struct stat st;
 	int fd = open(dotlock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0)
 		return false;
-	ssize_t n = file_read_at(fd, text, sizeof text, 0);
+	ssize_t n = fstat(fd, &st) ? -1 : file_read_at(fd, text, sizeof text, 0);
 	close(fd);
-	return n > 0 && str_eq((struct str){text, (size_t)n}, mark);
+	return n == 0 ? st.st_mode == (S_IFREG | MARK_MODE) :
+			n > 0 && str_eq((struct str){text, (size_t)n}, mark);
 }
 
 /* Was the dotlock left by a program that is gone? Ours, or old beside a mailbox that has
@@ -233,15 +286,15 @@ take_dotlock(struct mbox *m, const char *path)
 
 	buf_print(&name, "%s.lock", path);
 	const char *dotlock = buf_cstr(&name);
-	int fd = file_create(AT_FDCWD, dotlock, 0444);
+	int fd = file_create(AT_FDCWD, dotlock, MARK_MODE);
 	if (fd < 0 && errno == EEXIST) {
 		if (!is_stale(m->fd, dotlock))
 			errno = EEXIST;
 		else if (unlink(dotlock) == 0)
-			fd = file_create(AT_FDCWD, dotlock, 0444);
+			fd = file_create(AT_FDCWD, dotlock, MARK_MODE);
 	}
 	if (fd >= 0) {
-		file_write(fd, mark); /* without it, a lock all the same */
+		file_write(fd, mark); /* for file systems without modes */
 		close(fd);
 		m->dotlock = name.ptr;
 		return 0;
@@ -284,6 +337,10 @@ try_lock(struct mbox *m, const char *path, struct outcome *o)
 	struct stat st;
 
 	m->fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (m->fd < 0 && errno == ENOENT)
+		m->fd = file_create(AT_FDCWD, path, 0600);
+	if (m->fd < 0 && errno == EEXIST)
+		return busy(o, path, "is being made by another program");
 	if (m->fd < 0)
 		return errno == ELOOP ? unfit(o, path, "is a symbolic link") :
 			broken(o, "opening", path);
@@ -315,15 +372,14 @@ static int
 lock(struct mbox *m, const struct mbox_job *job, struct outcome *o)
 {
 	int64_t deadline = clock_ms() + (int64_t)job->lock_seconds * 1000;
-	long pause_ms = 10;
+	int pause_ms = 10;
 	int rc;
 
 	while ((rc = try_lock(m, job->path, o)) != 0) {
 		mbox_release(m);
 		if (rc < 0 || clock_ms() + pause_ms > deadline)
 			return -1;
-		nanosleep(&(struct timespec){0, pause_ms * 1000000}, NULL);
-		pause_ms = pause_ms < 200 ? pause_ms * 2 : 250;
+		nap_longer(&pause_ms);
 	}
 	return 0;
 }
@@ -339,13 +395,28 @@ needs_newline(int fd, uint64_t end)
 	return last != '\n';
 }
 
+/* The same of what an earlier attempt put at start: what stands before it may have been
+ * blanked since. */
+static int
+began_with_newline(int fd, uint64_t start)
+{
+	char first[2] = "";
+
+	if (file_read_at(fd, first, sizeof first, (off_t)start) < 0)
+		return -1;
+	if (start > 0 && first[0] == '\n' && first[1] == from.ptr[0])
+		return 1;
+	return needs_newline(fd, start);
+}
+
 /* What stands in the mailbox behind the place of an earlier attempt. */
 struct tail {
 	int fd;
 	uint64_t start, len;
-	uint64_t same; /* bytes that are ours or NUL: a power cut may leave a file's size
-	                  without its data */
-	bool holes;    /* such NULs were among them */
+	uint64_t same; /* bytes that are ours, or NUL: a power cut may leave a file's size
+	                  without its data; or LF: a kill may interrupt blank() */
+	bool ours;     /* not all of them are such LF */
+	bool holes;    /* some of them are such */
 };
 
 static int
@@ -360,19 +431,37 @@ compare(void *ctx, struct str ours)
 		if (n <= 0)
 			return n < 0 ? -1 : 1;
 		for (ssize_t i = 0; i < n; i++, t->same++) {
-			if (there[i] != ours.ptr[i] && there[i] != '\0')
+			bool equal = there[i] == ours.ptr[i];
+			if (!equal && there[i] != '\0' && there[i] != '\n')
 				return 1;
-			t->holes |= there[i] != ours.ptr[i];
+			t->ours |= equal || there[i] == '\0';
+			t->holes |= !equal;
 		}
 		ours = str_from(ours, (size_t)n);
 	}
 	return 0;
 }
 
+/* Where in the tail, from its byte same on, the first byte stands that is no line feed: an
+ * earlier blanking may have left any number of them. */
+static uint64_t
+behind_feeds(const struct tail *t)
+{
+	char chunk[512];
+	uint64_t at = t->same;
+	ssize_t n;
+
+	while ((n = file_read_at(t->fd, chunk, sizeof chunk, (off_t)(t->start + at))) > 0)
+		for (ssize_t i = 0; i < n; i++, at++)
+			if (chunk[i] != '\n')
+				return at;
+	return at;
+}
+
 /*
  * How many of the tail's bytes are our fragment, given that it ends in something else:
  * all up to the From_ line of foreign mail. That begins where the tail stops being ours,
- * or a few line feeds later, or in the same line before, where its first bytes happen to
+ * or behind line feeds, or in the same line before, where its first bytes happen to
  * be what ours would have been. 0: no such line, so the tail is not ours at all.
  */
 static uint64_t
@@ -382,12 +471,13 @@ fragment_length(const struct tail *t)
 	uint64_t base = t->same > LOOK_BACK ? t->same - LOOK_BACK : 0;
 	ssize_t n = file_read_at(t->fd, space, sizeof space, (off_t)(t->start + base));
 	struct str near = {space, n > 0 ? (size_t)n : 0};
-	size_t end = (size_t)(t->same - base), at = end;
+	size_t end = (size_t)(t->same - base), at;
+	char first[5] = "";
 
-	while (at < near.len && near.ptr[at] == '\n')
-		at++;
-	if (str_starts(str_from(near, at), from))
-		return base + at;
+	uint64_t behind = behind_feeds(t);
+	if (file_read_at(t->fd, first, sizeof first, (off_t)(t->start + behind)) > 0 &&
+	    str_eq((struct str){first, sizeof first}, from))
+		return behind;
 	for (at = end; at > 0 && at <= near.len && near.ptr[at - 1] != '\n'; at--)
 		if (str_starts(str_from(near, at - 1), from))
 			return base + at - 1;
@@ -400,12 +490,12 @@ blank(int fd, uint64_t start, uint64_t len)
 	char feeds[512];
 
 	memset(feeds, '\n', sizeof feeds);
+	/* Backwards: if it ends half-way, what is left is still known as ours. */
 	while (len > 0) {
 		size_t n = len < sizeof feeds ? (size_t)len : sizeof feeds;
-		if (file_write_at(fd, (struct str){feeds, n}, (off_t)start))
-			return -1;
-		start += n;
 		len -= n;
+		if (file_write_at(fd, (struct str){feeds, n}, (off_t)(start + len)))
+			return -1;
 	}
 	return 0;
 }
@@ -425,13 +515,13 @@ recover(int fd, const struct mbox_job *job)
 		return 0;
 	uint64_t len = (uint64_t)st.st_size - was->start;
 	struct tail t = {.fd = fd, .start = was->start, .len = len};
-	int newline = needs_newline(fd, t.start);
+	int newline = began_with_newline(fd, t.start);
 	int rc = newline < 0 ? -1 : produce(job, newline, compare, &t);
 	if (rc < 0)
 		return -1;
 	if (rc == 0 && !t.holes)
 		return file_sync(fd) ? -1 : 1;
-	if (t.same == t.len)
+	if (t.same == t.len && t.ours)
 		rc = ftruncate(fd, (off_t)t.start);
 	else
 		rc = blank(fd, t.start, rc == 0 ? t.same : fragment_length(&t));

@@ -2,19 +2,26 @@
 #include "site.h"
 #include "file.h"
 #include "log.h"
+#include "nap.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_CONF "/etc/mtabox.conf"
 /* dma's, where a device has moved over by changing one binary. */
 #define DMA_CONF "/etc/dma/dma.conf"
 
-enum { MAILNAME_MAX = 1024 };
+enum {
+	MAILNAME_MAX = 1024,
+	SETTLE_MS = 2000, /* that a file must have stayed as it is: somebody may be writing it */
+};
 
 bool
 site_take_option(struct site_options *o, int letter, const char *value)
@@ -71,7 +78,8 @@ find_path(struct site *s)
 		named = DMA_CONF;
 	if (!named)
 		named = DEFAULT_CONF;
-	if (named[0] != '/' && getcwd(cwd, sizeof cwd))
+	/* The C library's getcwd can allocate as well, and is larger. */
+	if (named[0] != '/' && syscall(SYS_getcwd, cwd, sizeof cwd) > 0 && cwd[0] == '/')
 		buf_print(&s->path_text, "%s/", cwd);
 	buf_puts(&s->path_text, named);
 	s->path = buf_cstr(&s->path_text);
@@ -116,7 +124,7 @@ static int
 load_conf(struct site *s)
 {
 	struct buf text = {0};
-	char hostname[256] = "";
+	struct utsname machine;
 	int status;
 
 	s->fatal = false;
@@ -128,12 +136,10 @@ load_conf(struct site *s)
 		conf_set(&s->conf, s->options->setting[n], "-O", complain, s);
 	buf_free(&text);
 	read_mailname(s);
-	if (gethostname(hostname, sizeof hostname - 1))
-		hostname[0] = '\0';
-	conf_finish(&s->conf, hostname, complain, s);
+	uname(&machine);
+	conf_finish(&s->conf, machine.nodename, complain, s);
 	if (status == 0 && s->fatal) {
-		log_error("nothing is sent with a configuration that says other than what is meant: correct %s",
-			  s->path);
+		log_error("no mail is accepted until this is corrected");
 		status = EX_CONFIG;
 	}
 	return status;
@@ -145,7 +151,7 @@ site_load(struct site *s, const struct site_options *options)
 	*s = (struct site){.options = options};
 	if (options->log_tag)
 		log_name(options->log_tag);
-	if (site_is_set_id() && getuid() != geteuid() && (options->conf_path || options->settings))
+	if (site_is_set_id() && getuid() != 0 && (options->conf_path || options->settings))
 		die(EX_NOPERM, "-C and -O are for those who own the mail system");
 	find_path(s);
 	int status = load_conf(s);
@@ -161,41 +167,119 @@ warn_alias(void *ctx, unsigned line, const char *what, struct str piece)
 {
 	const struct site *s = ctx;
 
-	log_warn("%s line %u: %s: %.*s", s->conf.aliases, line, what, STR_ARG(piece));
+	log_info("%s line %u: %s: %.*s", s->conf.aliases, line, what, STR_ARG(piece));
+}
+
+int
+site_open_spool(const struct site *s, struct spool *spool)
+{
+	struct buf why = {0};
+
+	if (spool_open(spool, &s->conf, &why) == 0)
+		return EX_OK;
+	int err = errno;
+	log_error("cannot use the queue %s: %.*s (the configuration is %s)", s->conf.spooldir,
+		  STR_ARG(why), s->path);
+	buf_free(&why);
+	return err == ENOMEM || err == EMFILE || err == ENFILE || err == EIO ? EX_TEMPFAIL :
+									       EX_CANTCREAT;
+}
+
+/* Zeros where there is none. */
+static int
+look(const char *path, struct stat *st)
+{
+	int rc = stat(path, st);
+
+	if (rc)
+		memset(st, 0, sizeof *st);
+	return rc;
+}
+
+static bool
+differs(const struct stat *a, const struct stat *b)
+{
+	return a->st_mtim.tv_sec != b->st_mtim.tv_sec ||
+	       a->st_mtim.tv_nsec != b->st_mtim.tv_nsec || a->st_ino != b->st_ino ||
+	       a->st_size != b->st_size;
+}
+
+/* Puts a new set in the old one's place, or leaves all as it was: -1 with errno. */
+static int
+load_aliases(struct site *s, const struct stat *stamp, alias_complain *say, void *ctx)
+{
+	struct buf text = {0};
+
+	if (*s->conf.aliases && file_load(s->conf.aliases, LIMIT_ALIASES_FILE, &text) &&
+	    (errno != ENOENT || stamp->st_ino)) {
+		int err = errno;
+		buf_free(&text);
+		errno = err;
+		return -1;
+	}
+	alias_free(&s->aliases);
+	buf_free(&s->alias_text);
+	s->alias_text = text;
+	s->alias_stamp = *stamp;
+	s->alias_unreadable = false;
+	alias_parse(&s->aliases, buf_view(&s->alias_text), say, ctx);
+	return 0;
 }
 
 int
 site_load_aliases(struct site *s, alias_complain *say, void *ctx)
 {
-	if (stat(s->conf.aliases, &s->alias_stamp))
-		memset(&s->alias_stamp, 0, sizeof s->alias_stamp);
-	if (*s->conf.aliases &&
-	    file_load(s->conf.aliases, LIMIT_ALIASES_FILE, &s->alias_text) && errno != ENOENT)
-		return -1;
-	alias_parse(&s->aliases, buf_view(&s->alias_text), say ? say : warn_alias, say ? ctx : s);
-	return 0;
+	struct stat stamp;
+
+	look(s->conf.aliases, &stamp);
+	return load_aliases(s, &stamp, say ? say : warn_alias, say ? ctx : s);
 }
 
-static bool
-has_changed(const char *path, const struct stat *seen)
+/* How long until a file with that time has stayed as it is for SETTLE_MS; 0 for a time to
+ * come, which is that of another clock. */
+static int
+unsettled_ms(const struct stat *st)
 {
-	struct stat now = {0};
+	struct timespec now;
 
-	if (stat(path, &now))
-		memset(&now, 0, sizeof now);
-	return now.st_mtim.tv_sec != seen->st_mtim.tv_sec ||
-	       now.st_mtim.tv_nsec != seen->st_mtim.tv_nsec || now.st_ino != seen->st_ino ||
-	       now.st_size != seen->st_size;
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t age = ((int64_t)now.tv_sec - st->st_mtim.tv_sec) * 1000 +
+		      (now.tv_nsec - st->st_mtim.tv_nsec) / 1000000;
+	return age >= 0 && age < SETTLE_MS ? (int)(SETTLE_MS - age) : 0;
+}
+
+/* Another file (*now) than *seen, or none? Editors truncate, rename and write: waits for up to
+ * SETTLE_MS, and what changes in that time is left for the next look. */
+static bool
+has_changed(const char *path, const struct stat *seen, struct stat *now)
+{
+	struct stat later;
+	bool gone = look(path, now) && errno == ENOENT;
+
+	if (!differs(now, seen))
+		return false;
+	int wait_ms = gone ? SETTLE_MS : unsettled_ms(now);
+	if (wait_ms == 0)
+		return true;
+	nap(wait_ms);
+	look(path, &later);
+	return !differs(&later, now);
 }
 
 static bool
 reload_conf(struct site *s)
 {
 	struct conf old = s->conf;
+	struct stat now;
 
-	if (!has_changed(s->path, &s->stamp))
+	/* Empty or gone is not what anybody wants of a configuration in use. */
+	look(s->path, &now);
+	if ((now.st_size == 0 && s->stamp.st_size > 0) || !has_changed(s->path, &s->stamp, &now))
 		return false;
-	if (load_conf(s) == 0) {
+	int status = load_conf(s);
+	/* Read while it was being written? */
+	look(s->path, &now);
+	if (status == 0 && !differs(&now, &s->stamp)) {
 		conf_free(&old);
 		return true;
 	}
@@ -205,18 +289,28 @@ reload_conf(struct site *s)
 	return false;
 }
 
+static bool
+reload_aliases(struct site *s)
+{
+	struct stat now;
+
+	if (!has_changed(s->conf.aliases, &s->alias_stamp, &now))
+		return false;
+	if (load_aliases(s, &now, warn_alias, s) == 0)
+		return true;
+	if (!s->alias_unreadable)
+		log_error("going on with the aliases as they were: cannot read %s:",
+			  s->conf.aliases);
+	s->alias_unreadable = true;
+	return false;
+}
+
 bool
 site_reload(struct site *s)
 {
 	bool is_new = reload_conf(s);
 
-	if (!is_new && !has_changed(s->conf.aliases, &s->alias_stamp))
-		return false;
-	alias_free(&s->aliases);
-	s->alias_text.len = 0;
-	if (site_load_aliases(s, NULL, NULL))
-		log_error("cannot read the aliases file %s:", s->conf.aliases);
-	return true;
+	return reload_aliases(s) || is_new;
 }
 
 void

@@ -156,11 +156,33 @@ make_directory(const char *path)
 	return rc;
 }
 
+/* Who else may put files there, or whose they are, is not ours to guess. */
+static int
+check_directory(int dir, const char *path, struct buf *why)
+{
+	struct stat st;
+
+	if (fstat(dir, &st)) {
+		buf_print(why, "%s: %s", path, strerror(errno));
+		return -1;
+	}
+	errno = EPERM;
+	if (st.st_uid != geteuid()) {
+		buf_print(why, "it belongs to uid %lu: run this as that user, or set spooldir",
+			  (unsigned long)st.st_uid);
+		return -1;
+	}
+	if (st.st_mode & S_IWOTH) {
+		buf_print(why, "everybody may write to it: chmod o-w %s", path);
+		return -1;
+	}
+	return 0;
+}
+
 int
-spool_open(struct spool *s, const struct conf *c)
+spool_open(struct spool *s, const struct conf *c, struct buf *why)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-	struct stat st;
 
 	*s = (struct spool){
 		.dir = open(c->spooldir, flags),
@@ -171,11 +193,16 @@ spool_open(struct spool *s, const struct conf *c)
 	};
 	if (s->dir < 0 && errno == ENOENT && !make_directory(c->spooldir))
 		s->dir = open(c->spooldir, flags);
-	if (s->dir < 0)
+	if (s->dir < 0) {
+		int err = errno;
+		buf_print(why, "%s: %s", strerror(err), err == EACCES || err == EPERM ?
+			  "run this as root, or set spooldir to a directory of your own" :
+			  "create it, or set spooldir");
+		errno = err;
 		return -1;
-	if (!fstat(s->dir, &st) && !(st.st_mode & S_IWOTH))
+	}
+	if (check_directory(s->dir, s->path, why) == 0)
 		return 0;
-	errno = EPERM;
 	close_quietly(s->dir);
 	s->dir = -1;
 	return -1;
@@ -201,23 +228,21 @@ walk(const struct spool *s, const char *states,
 {
 	/* Opened anew: a duplicate would share its position with every other walk. */
 	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
+	_Alignas(struct dirent) char entries[2048]; /* the kernel's form is the C library's */
+	const struct dirent *entry;
+	long len;
 
-	if (!d) {
-		if (fd >= 0)
-			close_quietly(fd);
+	if (fd < 0)
 		return -1;
-	}
-	while (errno = 0, (entry = readdir(d)) != NULL) {
-		struct str name = str_of(entry->d_name), id = str_from(name, 1);
-		if (spool_is_id(id) && strchr(states, name.ptr[0]))
-			visit(ctx, name.ptr[0], id);
-	}
-	int err = errno;
-	closedir(d);
-	errno = err;
-	return err ? -1 : 0;
+	while ((len = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
+		for (long at = 0; at < len; at += entry->d_reclen) {
+			entry = (const struct dirent *)(entries + at);
+			struct str name = str_of(entry->d_name), id = str_from(name, 1);
+			if (spool_is_id(id) && strchr(states, name.ptr[0]))
+				visit(ctx, name.ptr[0], id);
+		}
+	close_quietly(fd);
+	return len ? -1 : 0;
 }
 
 int
@@ -238,10 +263,9 @@ add_usage(void *ctx, char state, struct str id)
 	struct name name = make_name(state, id.ptr);
 	struct stat st;
 
-	if (fstatat(u->spool->dir, name.z, &st, AT_SYMLINK_NOFOLLOW))
-		return;
 	u->count++;
-	u->size += (uint64_t)st.st_size;
+	if (u->spool->size_limit && fstatat(u->spool->dir, name.z, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		u->size += (uint64_t)st.st_size;
 }
 
 static int
@@ -557,15 +581,19 @@ open_journal(struct spool *s, struct spool_claim *c)
 	if (c->journal < 0)
 		return -1;
 	/* Nobody but us may change what the name means. */
-	if (file_is(c->fd, s->dir, name.z) == 1 && file_is(c->journal, s->dir, name.z) == 1)
+	int same = file_is(c->fd, s->dir, name.z);
+	if (same == 1)
+		same = file_is(c->journal, s->dir, name.z);
+	if (same == 1)
 		return 0;
-	close(c->journal);
+	if (same == 0)
+		errno = ENOENT;
+	close_quietly(c->journal);
 	c->journal = -1;
-	errno = ESTALE;
 	return -1;
 }
 
-/* Deferrals end at half of what spool_read takes: the other half is for final verdicts, and a
+/* Notes end at half of what spool_read takes: the other half is for final verdicts, and a
  * message that has waited for so many must not become one that cannot be read. */
 static int
 check_journal(const struct spool_claim *c, off_t size)
@@ -583,7 +611,8 @@ check_journal(const struct spool_claim *c, off_t size)
 }
 
 int
-spool_append(struct spool *s, struct spool_claim *c, struct str lines, bool sync)
+spool_append(struct spool *s, struct spool_claim *c, struct str lines,
+	     enum spool_weight weight)
 {
 	struct buf whole = {0};
 	struct stat st;
@@ -591,7 +620,9 @@ spool_append(struct spool *s, struct spool_claim *c, struct str lines, bool sync
 
 	if (c->journal < 0 && open_journal(s, c))
 		return -1;
-	if (fstat(c->fd, &st) || (!sync && check_journal(c, st.st_size)))
+	errno = ENOENT; /* for st_nlink */
+	if (fstat(c->fd, &st) || st.st_nlink == 0 ||
+	    (weight != SPOOL_FINAL && check_journal(c, st.st_size)))
 		return -1;
 	if (st.st_size > 0 && file_read_at(c->fd, &last, 1, st.st_size - 1) != 1)
 		return -1;
@@ -610,7 +641,7 @@ spool_append(struct spool *s, struct spool_claim *c, struct str lines, bool sync
 		return -1;
 	}
 	c->size = st.st_size + (off_t)lines.len;
-	while (sync && fdatasync(c->journal))
+	while (weight != SPOOL_NOTE && fdatasync(c->journal))
 		if (errno != EINTR)
 			return -1;
 	return 0;
@@ -621,7 +652,7 @@ spool_remove(struct spool *s, struct spool_claim *c)
 {
 	struct name name = make_name(c->state, c->id);
 
-	if (unlinkat(s->dir, name.z, 0))
+	if (unlinkat(s->dir, name.z, 0) && errno != ENOENT)
 		return -1;
 	spool_release(c);
 	return 0;
@@ -665,7 +696,8 @@ touch(struct spool *s, const char *name, int flags)
 
 	if (fd < 0)
 		return -1;
-	int rc = futimens(fd, NULL);
+	/* To now. The C library's is made for other times, of 32 and of 64 bits. */
+	int rc = (int)syscall(SYS_utimensat, fd, NULL, NULL, 0);
 	close_quietly(fd);
 	return rc;
 }

@@ -65,12 +65,20 @@ has_uid(struct str line, const void *what)
 static int
 load(struct buf *text)
 {
-	return file_load("/etc/passwd", PASSWD_MAX, text);
+	int rc = file_load("/etc/passwd", PASSWD_MAX, text), err = errno;
+
+	if (rc)
+		buf_free(text);
+	errno = err;
+	return rc;
 }
 
+/* After load failed, which leaves errno: only where there is no such file. */
 static enum user_result
 ourselves(struct str name, struct user *u)
 {
+	if (errno != ENOENT)
+		return USER_ERROR;
 	u->uid = geteuid();
 	u->gid = getegid();
 	u->name.len = 0;
@@ -85,10 +93,8 @@ user_by_name(struct str name, struct user *u)
 	bool found;
 
 	*u = (struct user){0};
-	if (load(&text)) {
-		buf_free(&text);
+	if (load(&text))
 		return ourselves(name, u);
-	}
 	found = find(buf_view(&text), has_name, &name, u) ||
 		find(buf_view(&text), has_name_in_any_case, &name, u);
 	buf_free(&text);
@@ -102,10 +108,8 @@ user_by_id(uid_t uid, struct user *u)
 	bool found;
 
 	*u = (struct user){0};
-	if (load(&text)) {
-		buf_free(&text);
+	if (load(&text))
 		return ourselves((struct str){0}, u);
-	}
 	found = find(buf_view(&text), has_uid, &uid, u);
 	buf_free(&text);
 	return found ? USER_FOUND : USER_UNKNOWN;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "worker.h"
+#include "nap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 enum {
 	RELAY_MAX = 512,     /* a host's name, its address and a port */
 	READ_MAX = 64 << 10, /* at once: memory for what comes, not what is announced */
+	MEMORY_MS = 50,      /* a pause for a kernel that has no memory for us just now */
 };
 
 /* A frame on the socket: this, then relay, then payload. In the machine's own byte order:
@@ -131,6 +133,10 @@ worker_flush(struct worker_link *l)
 	}
 	int err = errno;
 	consume(l, sent);
+	if (n < 0 && (err == ENOBUFS || err == ENOMEM)) {
+		nap(MEMORY_MS);
+		return 0; /* the other end is still there: what is left waits */
+	}
 	errno = err;
 	return n < 0 && err != EAGAIN ? -1 : 0;
 }
@@ -250,15 +256,15 @@ unpack(struct worker_link *l, const struct head *h, struct worker_frame *frame)
 	for (size_t i = 0; i < h->relay_len; i++)
 		if (relay[i] <= ' ' || relay[i] > '~')
 			relay[i] = '?';
-	*frame = (struct worker_frame){
-		.kind = h->kind, .job = h->job, .number = h->number,
-		.place = {h->place[0], h->place[1], h->place[2]},
-		.outcome = outcome_make(h->verdict, h->subject, h->detail, "%s", h->text),
-		.relay = {relay, h->relay_len},
-		.payload = {relay + h->relay_len, h->payload_len},
-		.fd = l->in_fd,
-	};
+	frame->kind = h->kind;
+	frame->job = h->job;
+	frame->number = h->number;
+	memcpy(frame->place, h->place, sizeof frame->place);
+	frame->outcome = outcome_make(h->verdict, h->subject, h->detail, "%s", h->text);
 	frame->outcome.code = h->code;
+	frame->relay = (struct str){relay, h->relay_len};
+	frame->payload = (struct str){relay + h->relay_len, h->payload_len};
+	frame->fd = l->in_fd;
 	l->in_fd = -1;
 	l->in_used = l->in.len;
 }

@@ -37,7 +37,8 @@ struct mbox {
 
 /* Creates a missing mailbox (0600; as root O_EXCL and fchown to uid and gid): called before
  * rights are given up. 0 or -1 with errno; an existing one is fine, and an empty one of
- * root's is taken for half made and completed. */
+ * root's is taken for half made and completed. Root does nothing where anything on the way
+ * there is not root's own: mbox_deliver then creates it with the recipient's rights. */
 int mbox_create(const char *path, uid_t uid, gid_t gid);
 
 /* Delivers. The mailbox stays locked until mbox_release, which the caller calls when the

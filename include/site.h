@@ -9,6 +9,7 @@
 
 #include "alias.h"
 #include "conf.h"
+#include "spool.h"
 #include "user.h"
 
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ struct site {
 	const struct site_options *options;
 	struct alias_file aliases;
 	struct buf alias_text;
+	bool alias_unreadable;               /* and that was said */
 	struct user self;                    /* the real user */
 	bool fatal;                          /* a complaint that concerns security */
 };
@@ -42,12 +44,17 @@ bool site_take_option(struct site_options *o, int letter, const char *value);
  * file and line. 0, or EX_CONFIG, EX_NOINPUT…: said already. options must outlive *s. */
 int site_load(struct site *s, const struct site_options *options);
 
-/* Loads the aliases file; a missing one is empty. complain may be NULL: then problems are
- * warnings. 0, or -1 with errno: it cannot be read. */
+/* Opens the queue. EX_OK, or a status with the reason and the remedy said. */
+int site_open_spool(const struct site *s, struct spool *spool);
+
+/* Loads the aliases file; a missing one is empty. complain may be NULL: then problems go
+ * to the log. 0, or -1 with errno: it cannot be read. */
 int site_load_aliases(struct site *s, alias_complain *complain, void *ctx);
 
-/* Reads configuration and aliases again if a file has changed since. A configuration that
- * cannot be used changes nothing and is said once. True: something is new. */
+/* Reads configuration and aliases again if a file has changed since; waits up to two seconds
+ * for one that has just been written, or is gone. A configuration that cannot be used, or is
+ * empty or gone, and aliases that cannot be read change nothing; an error is said once. True:
+ * something is new. */
 bool site_reload(struct site *s);
 
 /* Set-id: the environment and options that choose files are not the caller's to set. */

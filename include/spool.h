@@ -29,8 +29,9 @@ struct spool {
 };
 
 /* Opens spooldir; creates it (0700, its parent must exist) where it is missing and we may.
- * 0, or -1 with errno: EPERM for one that everybody may write to. */
-int spool_open(struct spool *s, const struct conf *c);
+ * It must be ours, and not for everybody to write to. 0; -1 with errno and *why: what is wrong
+ * and the remedy. */
+int spool_open(struct spool *s, const struct conf *c, struct buf *why);
 void spool_close(struct spool *s);
 
 /* Is there room for one more message? 0; -1 with the reason, numbers included, in *why. */
@@ -78,13 +79,21 @@ void spool_release(struct spool_claim *c);
 int spool_read(int fd, struct buf *text, struct buf *log, struct envelope *e, struct journal *j,
 	       const char **why);
 
-/* Appends lines; begins a new one where a crash left half a line. sync: on disk when it
- * returns. 0, or -1 with errno: what was written is taken back where that is possible; where
- * only the sync failed, the lines stand and may or may not be on disk. EFBIG without sync:
- * half of LIMIT_JOURNAL is used, which leaves room for what must be written. */
-int spool_append(struct spool *s, struct spool_claim *c, struct str lines, bool sync);
+/* What an appended line is worth. */
+enum spool_weight {
+	SPOOL_NOTE,         /* may get lost */
+	SPOOL_FINAL,        /* on disk when spool_append returns, and there is always room */
+	SPOOL_SYNCED_NOTE,  /* on disk as well, but only while there is room for notes */
+};
 
-/* Ends a message: unlinks it and releases the claim. The directory is not synced: spool_sync
+/* Appends lines; begins a new one where a crash left half a line. 0, or -1 with errno: what
+ * was written is taken back where that is possible; where only the sync failed, the lines
+ * stand and may or may not be on disk. EFBIG for a note: half of LIMIT_JOURNAL is used, which
+ * leaves room for what must be written. ENOENT: somebody has removed or replaced the file. */
+int spool_append(struct spool *s, struct spool_claim *c, struct str lines,
+		 enum spool_weight weight);
+
+/* Ends a message: unlinks it (gone already is fine) and releases the claim. The directory is not synced: spool_sync
  * does that for many. 0, or -1 with errno (still claimed). */
 int spool_remove(struct spool *s, struct spool_claim *c);
 int spool_sync(struct spool *s);
@@ -99,7 +108,7 @@ int spool_peek(struct spool *s, char state, struct str id);
  * and unlink. 0, or -1 with errno. */
 int spool_walk(struct spool *s, void (*visit)(void *ctx, char state, struct str id), void *ctx);
 
-/* Unlinks drafts that nobody holds. */
+/* Unlinks drafts that nobody holds; at any time. */
 void spool_sweep(struct spool *s);
 
 /* The runner's lock. SPOOL_OK: *fd holds it. touch: creates it if missing and sets its time:

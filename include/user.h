@@ -17,10 +17,11 @@ struct user {
 	struct buf name, home;
 };
 
-enum user_result { USER_FOUND, USER_UNKNOWN, USER_NO_FILE };
+enum user_result { USER_FOUND, USER_UNKNOWN, USER_NO_FILE, USER_ERROR };
 
 /* By name (case matters to the system; the exact name first, then without regard to case) or
- * by number. NO_FILE: no /etc/passwd; *u is then the user we run as, with the name asked for. */
+ * by number. NO_FILE: no /etc/passwd; *u is then the user we run as, with the name asked for.
+ * ERROR, with errno: it is there and cannot be read, so nothing is known; *u is empty. */
 enum user_result user_by_name(struct str name, struct user *u);
 enum user_result user_by_id(uid_t uid, struct user *u);
 void user_free(struct user *u);

@@ -74,36 +74,41 @@ can_trace() { strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not 
 	delivered 0
 }
 
-# fragment: a mailbox with an old mail, and a piece of a new one that is still queued.
+# die_at CALL N: the runner works, and its workers are killed at that call on the mailbox.
+die_at() {
+	expect 0 strace -f -qqq -o /dev/null -P "$S/mail/$me" -e "inject=$1:signal=KILL:when=$2" \
+		"$MTABOX" deliver -q -C "$conf" -O defer=yes
+	logged 'a delivery process died'
+}
+
+# fragment [COUNT]: a mailbox with an old mail, and a piece of a new one that is still queued.
 fragment() {
 	can_trace
 	printf 'From joe Thu Jan  1 00:00:00 1970\n\nold mail\n\n' >"mail/$me"
 	chmod 600 "mail/$me"
 	cp "mail/$me" old
 	{ printf 'Subject: big\n\n'; seq 1 10000; } >new
-	expect 0 sendmail -odq "$me" <new
-	expect 0 strace -f -qqq -o /dev/null -P "$S/mail/$me" -e inject=write:signal=KILL:when=3 \
-		"$MTABOX" deliver -q -C "$conf" -O defer=yes
-	logged 'a delivery process died'
+	for n in $(seq "${1:-1}"); do expect 0 sendmail -odq "$me" <new; done
+	die_at write 3
 	[ "$(stat -c %s "mail/$me")" -gt "$(stat -c %s old)" ] || fail 'no fragment'
-	[ "$(stat -c %s "mail/$me")" -lt "$(stat -c %s new)" ] || fail 'no fragment'
-	spool_is Q
+	! grep -qx 10000 "mail/$me" || fail 'no fragment'
 }
 
-# The old mail, then the new one, which is the last of $1.
+# put_right COUNT: the old mail, then that many messages; the last of them is the new one, and
+# that is there once.
 put_right() {
 	flush
 	spool_is ''
 	cmp -n "$(stat -c %s old)" "mail/$me" old
 	tail -c "$(($(stat -c %s new) + 1))" "mail/$me" | cmp - <(cat new; echo)
-	same "$(grep -c '^From ' "mail/$me")" "$1"
+	delivered "$1"
 	same "$(grep -c '^Subject: big$' "mail/$me")" 1
+	same "$(grep -cx '[0-9]*[0-9]' "mail/$me")" 10000
 }
 
 @test "half a message in the mailbox: it is cut off, and the mail is there once" {
 	fragment
 	put_right 2
-	delivered 2
 }
 
 @test "half a message with other mail behind it: it is blanked, that mail stays" {
@@ -111,6 +116,24 @@ put_right() {
 	printf '\nFrom ann Thu Jan  1 00:00:00 1970\n\nforeign mail\n\n' >>"mail/$me"
 	put_right 3
 	has "mail/$me" 'foreign mail'
+}
+
+@test "half a message, and a kill while it is blanked" {
+	fragment
+	printf '\nFrom ann Thu Jan  1 00:00:00 1970\n\nforeign mail\n\n' >>"mail/$me"
+	die_at pwrite64 2
+	put_right 3
+	has "mail/$me" 'foreign mail'
+}
+
+@test "two halves, one behind the other: both go" {
+	fragment 2
+	same "$(grep -c '^Subject: big$' "mail/$me")" 2
+	flush
+	spool_is ''
+	delivered 3
+	same "$(grep -c '^Subject: big$' "mail/$me")" 2
+	same "$(grep -cx '[0-9]*[0-9]' "mail/$me")" 20000
 }
 
 @test "a message that was written, but not recorded: no second copy" {

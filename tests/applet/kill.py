@@ -86,25 +86,13 @@ def wait_for_locks():
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def let_time_pass():
-    """A .lock that its maker could not mark any more looks like another program's, and stops
-    mail until it is old. Here it gets old at once."""
-    lock = mailbox + ".lock"
-    if os.path.exists(lock) and os.path.getsize(lock) == 0:
-        for path in mailbox, lock:
-            os.utime(path, (time.time() - 3600,) * 2)
-        tally["old_locks"] += 1
-
-
 def end_of(runner):
     """Its exit status; None if it does not end."""
-    for _ in range(60):
-        try:
-            return runner.wait(1)
-        except subprocess.TimeoutExpired:
-            let_time_pass()
-    kill(runner.pid, group=True)
-    return None
+    try:
+        return runner.wait(60)
+    except subprocess.TimeoutExpired:
+        kill(runner.pid, group=True)
+        return None
 
 
 def numbers():
@@ -122,7 +110,10 @@ def numbers():
 
 def check(round_name):
     status = end_of(deliver(defer="no"))
-    found = collections.Counter(numbers())
+    try:
+        found = collections.Counter(numbers())
+    except SystemExit as wrong:
+        sys.exit(f"{round_name}: {wrong}")
     lost = [n for n in sent if n not in found]
     twice = [n for n in found if found[n] > 1]
     if status != 0 or lost or twice or in_spool():

@@ -472,8 +472,6 @@ test_unfit_mailbox(void **state)
 	struct outcome o;
 
 	(void)state;
-	o = deliver(&t);
-	expect_verdict(&o, TEMPFAIL, box);
 	fmt_print(other, sizeof other, "%s.other", box);
 	assert_int_equal(symlink(other, box), 0);
 	int fd = file_create(AT_FDCWD, other, 0600);
@@ -774,8 +772,99 @@ test_create(void **state)
 	assert_int_equal(stat(box, &st), -1);
 	char missing[80];
 	fmt_print(missing, sizeof missing, "%s/no/joe", dir);
-	assert_int_equal(mbox_create(missing, uid, 34), -1);
-	assert_int_equal(errno, ENOENT);
+	assert_int_equal(mbox_create(missing, uid, 34), geteuid() == 0 ? 0 : -1);
+	unlink(box);
+}
+
+/* Where root does not create a mailbox: anything on the way is somebody else's, or can be
+ * replaced by others. */
+static void
+test_create_only_on_roots_ground(void **state)
+{
+	static const struct { const char *link; mode_t home_mode; uid_t home, link_owner; bool ok; }
+	cases[] = {
+		{NULL, 0755, 0, 0, true},
+		{NULL, 0755, 12, 0, false},
+		{NULL, 0777, 0, 0, false},
+		{NULL, 01777, 0, 0, true},
+		{"../else", 0755, 0, 0, true},
+		{"../else", 0755, 12, 12, false},
+		{"../else", 01777, 0, 12, false},
+		{"../else/loop", 0755, 0, 0, false},
+		{"mail", 0755, 0, 0, false},
+	};
+	char home[64], mail[80], elsewhere[64], path[96], loop[80];
+	struct stat st;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	fmt_print(home, sizeof home, "%s/home", dir);
+	fmt_print(mail, sizeof mail, "%s/mail", home);
+	fmt_print(elsewhere, sizeof elsewhere, "%s/else", dir);
+	fmt_print(loop, sizeof loop, "%s/loop", elsewhere);
+	fmt_print(path, sizeof path, "%s/joe", mail);
+	assert_int_equal(mkdir(elsewhere, 0755), 0);
+	assert_int_equal(symlink("../home/mail", loop), 0);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		assert_int_equal(mkdir(home, 0755), 0);
+		if (cases[i].link)
+			assert_int_equal(symlink(cases[i].link, mail), 0);
+		else
+			assert_int_equal(mkdir(mail, 0777), 0);
+		assert_int_equal(lchown(mail, cases[i].link_owner, 0), 0);
+		assert_int_equal(chown(home, cases[i].home, 0), 0);
+		assert_int_equal(chmod(home, cases[i].home_mode), 0);
+		assert_int_equal(mbox_create(path, 12, 34), 0);
+		bool there = stat(path, &st) == 0;
+		if (there != cases[i].ok)
+			fail_msg("case %zu", i);
+		if (there)
+			assert_int_equal(st.st_uid, 12);
+		unlink(path);
+		if (unlink(mail))
+			rmdir(mail);
+		assert_int_equal(rmdir(home), 0);
+	}
+	unlink(loop);
+	rmdir(elsewhere);
+}
+
+/* What root left to the recipient. */
+static void
+test_deliver_creates(void **state)
+{
+	struct trial t = trial(STR("\nx\n"));
+	struct stat st;
+
+	(void)state;
+	expect_delivered(&t);
+	assert_int_equal(stat(box, &st), 0);
+	assert_int_equal(st.st_mode, S_IFREG | 0600);
+	expect_box(STR(HEAD "\nx\n\n"));
+}
+
+/* Killed between the two steps of making it: its mode says whose it was. */
+static void
+test_dotlock_without_mark(void **state)
+{
+	struct trial t = trial(STR("\nx\n"));
+	struct stat st;
+
+	(void)state;
+	fill_box(STR(""));
+	t.job.ctx = &t;
+	struct outcome o = mbox_deliver(&t.m, &t.job);
+	expect_verdict(&o, DELIVERED, box);
+	assert_int_equal(stat(dotlock, &st), 0);
+	mbox_release(&t.m);
+	close(file_create(AT_FDCWD, dotlock, st.st_mode & 07777));
+	expect_delivered(&t);
+	close(file_create(AT_FDCWD, dotlock, 0444));
+	t.job.ctx = &t;
+	o = mbox_deliver(&t.m, &t.job);
+	expect_verdict(&o, TEMPFAIL, " has a .lock ");
+	unlink(dotlock);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -804,6 +893,9 @@ main(void)
 		TEST(test_directory_without_rights),
 		TEST(test_loop),
 		TEST(test_create),
+		TEST(test_create_only_on_roots_ground),
+		TEST(test_deliver_creates),
+		TEST(test_dotlock_without_mark),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

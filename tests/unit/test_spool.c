@@ -67,6 +67,8 @@ flock(int fd, int operation)
 	return (int)syscall(SYS_flock, fd, operation);
 }
 
+static struct buf open_why;
+
 /* Each test has a spool of its own, new and empty. */
 static int
 set_up(void **state)
@@ -78,7 +80,7 @@ set_up(void **state)
 	assert_non_null(mkdtemp(top));
 	memcpy(path, top, sizeof top - 1);
 	memcpy(path + sizeof top - 1, "/spool", 7);
-	assert_int_equal(spool_open(&spool, &c), 0);
+	assert_int_equal(spool_open(&spool, &c, &open_why), 0);
 	return 0;
 }
 
@@ -646,7 +648,9 @@ test_append_leaves_room(void **state)
 	append_outcome(&c, "*", TEMPFAIL, false);
 	assert_int_equal(ftruncate(c.journal, start + LIMIT_JOURNAL / 2), 0);
 	append_outcome(&c, "*", TEMPFAIL, false);
-	assert_int_equal(spool_append(&spool, &c, STR("deferred\n"), false), -1);
+	assert_int_equal(spool_append(&spool, &c, STR("deferred\n"), SPOOL_NOTE), -1);
+	assert_int_equal(errno, EFBIG);
+	assert_int_equal(spool_append(&spool, &c, STR("mailbox\n"), SPOOL_SYNCED_NOTE), -1);
 	assert_int_equal(errno, EFBIG);
 	append_outcome(&c, "0", DELIVERED, true);
 	read_back(c.fd);
@@ -671,11 +675,30 @@ test_append_only_to_the_claimed(void **state)
 	assert_int_equal(unlinkat(spool.dir, name, 0), 0);
 	close(file_create(spool.dir, name, 0600));
 	assert_int_equal(spool_append(&spool, &c, STR("x\n"), false), -1);
-	assert_int_equal(errno, ESTALE);
+	assert_int_equal(errno, ENOENT);
 	assert_int_equal(c.journal, -1);
 	assert_int_equal(fstatat(spool.dir, name, &st, 0), 0);
 	assert_int_equal(st.st_size, 0);
 	spool_release(&c);
+}
+
+/* An operator removed it by hand: its end is no failure. */
+static void
+test_removed_by_another(void **state)
+{
+	char id[SPOOL_ID + 1], name[32];
+
+	(void)state;
+	queue_message("x\n", id);
+	snprintf(name, sizeof name, "Q%s", id);
+	struct spool_claim c = claim('Q', id);
+	append_outcome(&c, "0", DELIVERED, true);
+	assert_int_equal(unlinkat(spool.dir, name, 0), 0);
+	errno = 0;
+	assert_int_equal(spool_append(&spool, &c, STR("x\n"), SPOOL_FINAL), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(spool_remove(&spool, &c), 0);
+	assert_int_equal(c.fd, -1);
 }
 
 static void
@@ -903,10 +926,10 @@ test_open(void **state)
 
 	(void)state;
 	snprintf(deep, sizeof deep, "%s/a/b", top);
-	assert_int_equal(spool_open(&s, &c), -1);
+	assert_int_equal(spool_open(&s, &c, &open_why), -1);
 	assert_int_equal(errno, ENOENT);
 	snprintf(deep, sizeof deep, "%s/a", top);
-	assert_int_equal(spool_open(&s, &c), 0);
+	assert_int_equal(spool_open(&s, &c, &open_why), 0);
 	assert_int_equal(fstat(s.dir, &st), 0);
 	assert_int_equal(st.st_mode, S_IFDIR | 0700);
 	assert_true(fcntl(s.dir, F_GETFD) & FD_CLOEXEC);
@@ -916,20 +939,27 @@ test_open(void **state)
 	snprintf(link_path, sizeof link_path, "%s/l", top);
 	assert_int_equal(symlink("a", link_path), 0);
 	c.spooldir = link_path;
-	assert_int_equal(spool_open(&s, &c), 0);
+	assert_int_equal(spool_open(&s, &c, &open_why), 0);
 	spool_close(&s);
 
 	c.spooldir = deep;
 	assert_int_equal(chmod(deep, 01777), 0);
-	assert_int_equal(spool_open(&s, &c), -1);
+	assert_int_equal(spool_open(&s, &c, &open_why), -1);
 	assert_int_equal(errno, EPERM);
 	assert_int_equal(s.dir, -1);
+	assert_non_null(strstr(buf_cstr(&open_why), "chmod o-w"));
 	assert_int_equal(chmod(deep, 02770), 0);
-	assert_int_equal(spool_open(&s, &c), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(deep, 65534, 0), 0);
+		assert_int_equal(spool_open(&s, &c, &open_why), -1);
+		assert_non_null(strstr(buf_cstr(&open_why), "belongs to uid 65534"));
+		assert_int_equal(chown(deep, 0, 0), 0);
+	}
+	assert_int_equal(spool_open(&s, &c, &open_why), 0);
 	spool_close(&s);
 	assert_int_equal(rmdir(deep), 0);
 	close(open(deep, O_CREAT | O_WRONLY, 0600));
-	assert_int_equal(spool_open(&s, &c), -1);
+	assert_int_equal(spool_open(&s, &c, &open_why), -1);
 	assert_int_equal(errno, ENOTDIR);
 }
 
@@ -988,6 +1018,7 @@ main(void)
 		TEST(test_append_without_room),
 		TEST(test_append_leaves_room),
 		TEST(test_append_only_to_the_claimed),
+		TEST(test_removed_by_another),
 		TEST(test_read_refuses),
 		TEST(test_move_and_walk),
 		TEST(test_peek),

@@ -9,11 +9,27 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 enum { HEAD = 296 }; /* a frame's fixed part */
+
+/* Calls that still fail for want of the kernel's memory. */
+static unsigned refusals;
+static int refusal;
+
+ssize_t
+sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	if (refusals > 0) {
+		refusals--;
+		errno = refusal;
+		return -1;
+	}
+	return syscall(SYS_sendmsg, fd, m, flags);
+}
 
 struct ends {
 	struct worker_link parent, child;
@@ -401,6 +417,31 @@ test_too_large(void **state)
 	assert_false(worker_wants_write(&e->parent));
 }
 
+/* No memory for a moment does not mean that the runner is gone. */
+static void
+test_kernel_out_of_memory(void **state)
+{
+	struct ends *e = *state;
+	struct worker_frame f = {.kind = WORKER_DONE, .fd = -1};
+
+	refusals = 2;
+	refusal = ENOBUFS;
+	assert_int_equal(worker_send_wait(&e->child, &f), 0);
+	assert_int_equal(refusals, 0);
+	assert_int_equal(worker_receive(&e->parent, &f), 1);
+	refusals = 1;
+	refusal = ENOMEM;
+	f = (struct worker_frame){.kind = WORKER_FINISH, .fd = -1};
+	assert_int_equal(worker_send(&e->parent, &f), 0);
+	assert_true(worker_wants_write(&e->parent));
+	assert_int_equal(worker_flush(&e->parent), 0);
+	assert_int_equal(worker_receive(&e->child, &f), 1);
+	refusals = 1;
+	refusal = EPIPE;
+	f = (struct worker_frame){.kind = WORKER_DONE, .fd = -1};
+	assert_int_equal(worker_send_wait(&e->child, &f), -1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -417,6 +458,7 @@ main(void)
 		TEST(test_hostile_words),
 		TEST(test_uninvited_descriptors),
 		TEST(test_too_large),
+		TEST(test_kernel_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
