@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "addr.h"
+#include "ip.h"
 #include "limit.h"
 
 #include <stdlib.h>
@@ -234,56 +235,6 @@ is_printable(struct str s)
 }
 
 static bool
-is_ipv4(struct str s)
-{
-	uint64_t value;
-
-	for (int i = 0; i < 4; i++) {
-		size_t n = i < 3 ? str_find(s, '.') : s.len;
-		if (n > 3 || str_number(str_upto(s, n), 255, &value))
-			return false;
-		s = str_from(s, n + 1);
-	}
-	return true;
-}
-
-static bool
-is_hex(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (!s.ptr[i] || !strchr("0123456789abcdefABCDEF", s.ptr[i]))
-			return false;
-	return s.len >= 1 && s.len <= 4;
-}
-
-static bool
-is_ipv6(struct str s)
-{
-	bool gap = str_starts(s, STR("::"));
-	unsigned groups = 0;
-
-	if (gap)
-		s = str_from(s, 2);
-	while (s.len > 0) {
-		struct str group = str_upto(s, str_find(s, ':'));
-		bool last = group.len == s.len;
-		groups++;
-		if (last && is_ipv4(group))
-			groups++;
-		else if (!is_hex(group))
-			return false;
-		s = str_from(s, group.len + 1);
-		if (!gap && str_starts(s, STR(":"))) {
-			gap = true;
-			s = str_from(s, 1);
-		} else if (!last && s.len == 0) {
-			return false;
-		}
-	}
-	return gap ? groups < 8 : groups == 8;
-}
-
-static bool
 is_label(struct str s)
 {
 	if (s.len == 0 || s.len > LABEL_MAX || s.ptr[0] == '-' || s.ptr[s.len - 1] == '-')
@@ -300,14 +251,16 @@ is_label(struct str s)
 bool
 addr_is_domain(struct str s)
 {
+	unsigned char bytes[IP6];
+
 	if (s.len == 0 || s.len > DOMAIN_MAX || !is_printable(s) || s.ptr[s.len - 1] == '.')
 		return false;
 	if (s.ptr[0] == '[') {
 		struct str inner = str_upto(str_from(s, 1), s.len - 2);
 		if (s.ptr[s.len - 1] != ']')
 			return false;
-		return str_istarts(inner, STR("IPv6:")) ? is_ipv6(str_from(inner, 5))
-						       : is_ipv4(inner);
+		return str_istarts(inner, STR("IPv6:")) ? ip_parse(str_from(inner, 5), bytes) == IP6
+						       : ip_parse(inner, bytes) == IP4;
 	}
 	while (s.len > 0)
 		if (!is_label(str_cut(&s, '.')))

@@ -173,7 +173,8 @@ parse_rsa(struct str bits, br_x509_pkey *key)
 		.n = (unsigned char *)n.ptr, .nlen = n.len, /* BearSSL has no const here */
 		.e = (unsigned char *)e.ptr, .elen = e.len,
 	};
-	if (n.len <= BR_X509_BUFSIZE_SIG)
+	/* An exponent of kilobytes would keep us busy for minutes. */
+	if (n.len <= BR_X509_BUFSIZE_SIG && n.len + e.len <= BR_X509_BUFSIZE_KEY)
 		key->key_type = BR_KEYTYPE_RSA;
 	return ended(bits) && ended(pair);
 }
@@ -211,21 +212,29 @@ parse_key(struct str spki, br_x509_pkey *key)
 	return true;
 }
 
-static enum cert_signature
-signature_of(struct str algorithm)
+/* SHA-256, 384 and 512 follow each other, here and in BearSSL's numbers. */
+static void
+parse_algorithm(struct cert *c, struct str algorithm)
 {
 	struct str body = take(&algorithm, SEQUENCE), oid = take(&body, OID);
 
 	if (oid.len == 0)
-		return CERT_OTHER;
+		return;
 	struct str family = str_upto(oid, oid.len - 1);
-	unsigned last = byte(oid, oid.len - 1);
-	bool rsa = str_eq(family, RSA_WITH), ecdsa = str_eq(family, ECDSA_WITH);
-	if ((rsa && last == 5) || str_eq(oid, ECDSA_SHA1))
-		return CERT_SHA1;
-	if ((rsa && last >= 11 && last <= 13) || (ecdsa && last >= 2 && last <= 4))
-		return CERT_SHA2;
-	return CERT_OTHER;
+	unsigned last = byte(oid, oid.len - 1), first = 0;
+	if (str_eq(family, RSA_WITH)) {
+		c->signer = BR_KEYTYPE_RSA;
+		first = 11;
+	} else if (str_eq(family, ECDSA_WITH)) {
+		c->signer = BR_KEYTYPE_EC;
+		first = 2;
+	}
+	if ((first == 11 && last == 5) || str_eq(oid, ECDSA_SHA1)) {
+		c->signature = CERT_SHA1;
+	} else if (first > 0 && last >= first && last <= first + 2) {
+		c->signature = CERT_SHA2;
+		c->hash = (unsigned char)(br_sha256_ID + last - first);
+	}
 }
 
 /* DEFAULT FALSE. */
@@ -259,8 +268,12 @@ parse_key_usage(struct cert *c, struct str value)
 {
 	struct str bits = take(&value, BIT_STRING);
 
+	if (!ended(value) || bits.len == 0 || byte(bits, 0) > 7)
+		return false;
 	c->key_usage = bits.len > 1 ? byte(bits, 1) : 0;
-	return ended(value) && bits.len > 0;
+	if (bits.len == 2)
+		c->key_usage &= 0xffu << byte(bits, 0); /* bits that do not count */
+	return true;
 }
 
 static bool
@@ -340,12 +353,14 @@ cert_parse(struct cert *c, struct str der)
 {
 	*c = (struct cert){.der = der, .path_length = -1, .key_usage = ~0u};
 
-	struct str body = take(&der, SEQUENCE), tbs = take(&body, SEQUENCE);
-	struct str algorithm = take_whole(&body, SEQUENCE);
-	take(&body, BIT_STRING); /* the signature */
-	if (!ended(der) || !ended(body))
+	struct str body = take(&der, SEQUENCE), whole = take_whole(&body, SEQUENCE);
+	struct str algorithm = take_whole(&body, SEQUENCE), bits = take(&body, BIT_STRING);
+	if (!ended(der) || !ended(body) || bits.len == 0 || byte(bits, 0) != 0)
 		return -1;
+	c->signed_part = whole;
+	c->signature_bytes = str_from(bits, 1);
 
+	struct str tbs = take(&whole, SEQUENCE);
 	if (is_next(tbs, VERSION)) {
 		struct str version = take_any(&tbs);
 		c->v3 = str_eq(take(&version, INTEGER), STR("\x02"));
@@ -358,7 +373,7 @@ cert_parse(struct cert *c, struct str der)
 	c->not_after = take_time(&validity);
 	c->subject = take_whole(&tbs, SEQUENCE);
 	c->spki = take_whole(&tbs, SEQUENCE);
-	c->signature = signature_of(inner);
+	parse_algorithm(c, inner);
 	c->contradictory = !str_eq(inner, algorithm);
 	if (!ended(validity) || !parse_key(c->spki, &c->key) || !parse_rest(c, tbs))
 		return -1;
@@ -376,51 +391,47 @@ matches(struct str pattern, struct str host)
 	return host.len > 0 && str_ieq(pattern, host);
 }
 
-/* Takes a GeneralName off *names; in *tag what kind it is. */
-static struct str
-take_name(struct str *names, unsigned *tag)
+/* Takes GeneralNames off *names up to the first of this kind. */
+static bool
+next_name(struct str *names, unsigned tag, struct str *name)
 {
-	*tag = byte(*names, 0);
-	return take_any(names);
+	while (names->len > 0) {
+		bool found = is_next(*names, tag);
+		*name = take_any(names);
+		if (found)
+			return true;
+	}
+	return false;
 }
 
 bool
 cert_names_host(const struct cert *c, struct str host)
 {
-	struct str names = c->names;
-	unsigned tag;
+	struct str names = c->names, name;
 
-	while (names.len > 0) {
-		struct str name = take_name(&names, &tag);
-		if (tag == DNS_NAME && matches(name, host))
+	while (next_name(&names, DNS_NAME, &name))
+		if (matches(name, host))
 			return true;
-	}
 	return false;
 }
 
 bool
 cert_names_address(const struct cert *c, struct str address)
 {
-	struct str names = c->names;
-	unsigned tag;
+	struct str names = c->names, name;
 
-	while (names.len > 0) {
-		struct str name = take_name(&names, &tag);
-		if (tag == IP_ADDRESS && str_eq(name, address))
+	while (next_name(&names, IP_ADDRESS, &name))
+		if (str_eq(name, address))
 			return true;
-	}
 	return false;
 }
 
 struct str
 cert_first_host(const struct cert *c)
 {
-	struct str names = c->names, name = {0};
-	unsigned tag = 0;
+	struct str names = c->names, name;
 
-	while (names.len > 0 && tag != DNS_NAME)
-		name = take_name(&names, &tag);
-	return tag == DNS_NAME ? name : (struct str){0};
+	return next_name(&names, DNS_NAME, &name) ? name : (struct str){0};
 }
 
 void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "clock.h"
 #include "config.h"
+#include "nap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,13 +33,10 @@ read_boot_id(void)
 	ssize_t n = read(fd, text, sizeof text);
 	close(fd);
 	for (ssize_t i = 0; i < n && digits < 16; i++) {
-		char c = str_lower(text[i]);
-		if (c >= '0' && c <= '9')
-			id = id << 4 | (unsigned)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			id = id << 4 | (unsigned)(c - 'a' + 10);
-		else
+		int digit = str_hex(text[i]);
+		if (digit < 0)
 			continue;
+		id = id << 4 | (unsigned)digit;
 		digits++;
 	}
 	return digits == 16 ? id : 0;
@@ -68,7 +66,7 @@ clock_random(void *bytes, size_t len)
 			p += n;
 			len -= (size_t)n;
 		} else if (n < 0 && errno == EAGAIN && clock_ms() < patience) {
-			nanosleep(&(struct timespec){0, 50 * 1000 * 1000}, NULL);
+			nap(50);
 		} else if (n < 0 && errno != EINTR && errno != EAGAIN) {
 			break;
 		} else if (n < 0 && errno == EAGAIN) {

@@ -83,11 +83,10 @@ codec_unhex(struct str in, void *dst, size_t cap)
 			in = str_from(in, 1);
 		if (in.len < 2 || n == cap)
 			return -1;
-		const char *high = memchr(hex_digits, str_lower(in.ptr[0]), 16);
-		const char *low = memchr(hex_digits, str_lower(in.ptr[1]), 16);
-		if (!high || !low)
+		int high = str_hex(in.ptr[0]), low = str_hex(in.ptr[1]);
+		if (high < 0 || low < 0)
 			return -1;
-		out[n++] = (unsigned char)((high - hex_digits) << 4 | (low - hex_digits));
+		out[n++] = (unsigned char)(high << 4 | low);
 		in = str_from(in, 2);
 	}
 	return (ptrdiff_t)n;

@@ -408,9 +408,10 @@ conf_free(struct conf *c)
 
 /* Without the line, would mail or passwords travel less protected than its author meant? */
 static bool
-is_security(struct str name)
+is_grave(struct str name)
 {
 	static const char *const prefixes[] = {
+		"spooldir",
 		"tls_", "auth", "insecure", "password", "smarthost", "securetransfer",
 		"starttls", "opportunistic_tls", "verifycert", "fingerprint", "certfile",
 	};
@@ -498,7 +499,7 @@ take_line(struct conf *c, struct str line, const struct place *at)
 	if (!why)
 		why = set_key(c, k, buf_view(&value), at, &words);
 	if (why)
-		refuse(at, is_security(name) ? CONF_FATAL : CONF_IGNORED, name, why);
+		refuse(at, is_grave(name) ? CONF_FATAL : CONF_IGNORED, name, why);
 	else
 		c->origins[k - keys] = (struct conf_origin){at->source, at->line};
 	buf_free(&value);

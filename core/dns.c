@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "dns.h"
 #include "clock.h"
+#include "ip.h"
 #include "rr.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -17,8 +19,6 @@ enum {
 	TCP_WAIT = 5000,
 	SECOND_FAMILY_WAIT = 3000,
 	ALIAS_QUESTIONS = 4, /* asked anew where an answer ends in an alias */
-	IP4 = 4,
-	IP6 = 16,            /* bytes of an address */
 };
 
 static const char loopback[IP4] = {127, 0, 0, 1};
@@ -43,6 +43,12 @@ set_address(struct dns_address *a, int family, const void *bytes)
 	memcpy(address_bytes(a), bytes, family == AF_INET6 ? IP6 : IP4);
 }
 
+struct str
+dns_address_bytes(const struct dns_address *a)
+{
+	return (struct str){address_bytes(a), a->sa.ss_family == AF_INET6 ? IP6 : IP4};
+}
+
 void
 dns_set_port(struct dns_address *a, unsigned short port)
 {
@@ -53,127 +59,24 @@ dns_set_port(struct dns_address *a, unsigned short port)
 	memcpy((char *)&a->sa + offsetof(struct sockaddr_in, sin_port), &wire, sizeof wire);
 }
 
-/* Four decimal numbers. A leading zero is refused: others would read it as octal. */
-static int
-parse_ip4(struct str s, unsigned char bytes[IP4])
-{
-	for (int i = 0; i < IP4; i++) {
-		struct str part = i < IP4 - 1 ? str_cut(&s, '.') : s;
-		uint64_t v;
-		if (str_number(part, 255, &v) || (part.len > 1 && part.ptr[0] == '0'))
-			return -1;
-		bytes[i] = (unsigned char)v;
-	}
-	return 0;
-}
-
-static int
-parse_group(struct str s, unsigned char bytes[2])
-{
-	unsigned v = 0;
-
-	if (s.len == 0 || s.len > 4)
-		return -1;
-	for (size_t i = 0; i < s.len; i++) {
-		char c = str_lower(s.ptr[i]);
-		unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') :
-				 c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
-		if (digit > 15)
-			return -1;
-		v = v << 4 | digit;
-	}
-	bytes[0] = (unsigned char)(v >> 8);
-	bytes[1] = (unsigned char)v;
-	return 0;
-}
-
-/* Groups of 16 bits between colons; dotted: the last two may be a dotted address. Returns the
- * number of bytes, or -1. */
-static int
-parse_groups(struct str s, bool dotted, unsigned char bytes[IP6])
-{
-	int n = 0;
-	bool more = s.len > 0;
-
-	while (more) {
-		more = str_find(s, ':') < s.len;
-		struct str part = str_cut(&s, ':');
-		if (dotted && !more && n <= IP6 - IP4 && parse_ip4(part, bytes + n) == 0)
-			return n + IP4;
-		if (n == IP6 || parse_group(part, bytes + n))
-			return -1;
-		n += 2;
-	}
-	return n;
-}
-
-static int
-parse_ip6(struct str s, unsigned char bytes[IP6])
-{
-	unsigned char tail[IP6];
-	size_t gap = 0;
-
-	while (gap < s.len && !str_starts(str_from(s, gap), STR("::")))
-		gap++;
-	if (gap == s.len)
-		return parse_groups(s, true, bytes) == IP6 ? 0 : -1;
-	int before = parse_groups(str_upto(s, gap), false, bytes);
-	int behind = parse_groups(str_from(s, gap + 2), true, tail);
-	if (before < 0 || behind < 0 || before + behind >= IP6)
-		return -1;
-	memset(bytes + before, 0, (size_t)(IP6 - before));
-	memcpy(bytes + IP6 - behind, tail, (size_t)behind);
-	return 0;
-}
-
 int
 dns_parse_address(struct str s, struct dns_address *a)
 {
 	unsigned char bytes[IP6];
+	size_t len = ip_parse(s, bytes);
 
-	if (parse_ip4(s, bytes) == 0)
-		set_address(a, AF_INET, bytes);
-	else if (parse_ip6(s, bytes) == 0)
-		set_address(a, AF_INET6, bytes);
-	else
+	if (len == 0)
 		return -1;
+	set_address(a, len == IP6 ? AF_INET6 : AF_INET, bytes);
 	return 0;
-}
-
-/* The form of RFC 5952: the longest run of zeros becomes "::". */
-static void
-print_ip6(const unsigned char *bytes, struct buf *out)
-{
-	unsigned group[IP6 / 2], gap = IP6 / 2, gap_len = 1;
-
-	for (unsigned i = IP6 / 2, run = 0; i-- > 0;) {
-		group[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
-		run = group[i] == 0 ? run + 1 : 0;
-		if (run > 1 && run >= gap_len) {
-			gap = i;
-			gap_len = run;
-		}
-	}
-	for (unsigned i = 0; i < IP6 / 2; i++) {
-		if (i == gap) {
-			buf_puts(out, "::");
-			i += gap_len - 1;
-		} else {
-			bool has_colon = i == 0 || i == gap + gap_len;
-			buf_print(out, "%s%x", has_colon ? "" : ":", group[i]);
-		}
-	}
 }
 
 void
 dns_print_address(const struct dns_address *a, struct buf *out)
 {
-	const unsigned char *b = (unsigned char *)address_bytes(a);
+	struct str bytes = dns_address_bytes(a);
 
-	if (a->sa.ss_family == AF_INET6)
-		print_ip6(b, out);
-	else
-		buf_print(out, "%d.%d.%d.%d", b[0], b[1], b[2], b[3]);
+	ip_print((const unsigned char *)bytes.ptr, bytes.len, out);
 }
 
 /* --- the name servers --- */
@@ -182,16 +85,17 @@ dns_print_address(const struct dns_address *a, struct buf *out)
 static int
 parse_server(struct str s, struct dns_address *a)
 {
-	char link[IF_NAMESIZE] = "";
-	unsigned index;
+	struct ifreq link = {0};
 
 	if (dns_parse_address(str_cut(&s, '%'), a))
 		return -1;
-	if (s.len > 0 && s.len < sizeof link && a->sa.ss_family == AF_INET6) {
-		memcpy(link, s.ptr, s.len);
-		index = if_nametoindex(link);
-		memcpy((char *)&a->sa + offsetof(struct sockaddr_in6, sin6_scope_id), &index,
-		       sizeof index);
+	if (s.len > 0 && s.len < sizeof link.ifr_name && a->sa.ss_family == AF_INET6) {
+		memcpy(link.ifr_name, s.ptr, s.len);
+		int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (ioctl(fd, SIOCGIFINDEX, &link) == 0)
+			memcpy((char *)&a->sa + offsetof(struct sockaddr_in6, sin6_scope_id),
+			       &link.ifr_ifindex, sizeof link.ifr_ifindex);
+		close(fd);
 	}
 	return 0;
 }

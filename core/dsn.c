@@ -126,7 +126,7 @@ print_parts(const struct dsn *d, struct buf *words, struct buf *fields)
 		print_date("Arrival-Date", d->envelope->arrived.wall, fields);
 	if (journal_parse_set(j->covers[number], j, mark))
 		memset(mark, 0, j->count);
-	for (size_t i = 0; i < j->envelope_count; i++) {
+	for (size_t i = 0; i < j->count; i++) {
 		const struct journal_rcpt *r = &j->rcpts[i];
 		if (!mark[i] || r->fate != JOURNAL_FAILED)
 			continue;

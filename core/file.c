@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "file.h"
 #include "clock.h"
+#include "nap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 int
@@ -18,15 +18,14 @@ file_create(int dir, const char *name, mode_t mode)
 int
 file_lock(int fd, int64_t deadline)
 {
-	int64_t pause_ms = 5;
+	int pause_ms = 5;
 
 	while (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno == EINTR)
 			continue;
 		if (errno != EWOULDBLOCK || clock_ms() + pause_ms > deadline)
 			return -1;
-		nanosleep(&(struct timespec){0, (long)pause_ms * 1000000}, NULL);
-		pause_ms = pause_ms < 200 ? pause_ms * 2 : 250;
+		nap_longer(&pause_ms);
 	}
 	return 0;
 }
@@ -43,11 +42,13 @@ file_is(int fd, int dir, const char *name)
 	return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-int
-file_write(int fd, struct str bytes)
+/* offset -1: at fd's position. */
+static int
+write_all(int fd, struct str bytes, off_t offset)
 {
 	while (bytes.len > 0) {
-		ssize_t n = write(fd, bytes.ptr, bytes.len);
+		ssize_t n = offset < 0 ? write(fd, bytes.ptr, bytes.len) :
+					 pwrite(fd, bytes.ptr, bytes.len, offset);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
@@ -55,25 +56,21 @@ file_write(int fd, struct str bytes)
 			return -1;
 		}
 		bytes = str_from(bytes, (size_t)n);
+		offset += offset < 0 ? 0 : n;
 	}
 	return 0;
 }
 
 int
+file_write(int fd, struct str bytes)
+{
+	return write_all(fd, bytes, -1);
+}
+
+int
 file_write_at(int fd, struct str bytes, off_t offset)
 {
-	while (bytes.len > 0) {
-		ssize_t n = pwrite(fd, bytes.ptr, bytes.len, offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			errno = n == 0 ? EIO : errno;
-			return -1;
-		}
-		bytes = str_from(bytes, (size_t)n);
-		offset += n;
-	}
-	return 0;
+	return write_all(fd, bytes, offset);
 }
 
 ssize_t

@@ -97,26 +97,19 @@ fmt_vprint(char *dst, size_t cap, const char *fmt, va_list ap)
 
 		switch (*fmt) {
 		case 'd':
-		case 'i': {
-			int64_t d = longs == 0 ? va_arg(ap, int) :
-				    longs == 1 ? va_arg(ap, long) : va_arg(ap, long long);
-			is_negative = d < 0;
-			u = is_negative ? -(uint64_t)d : (uint64_t)d;
-			put_number(&s, &sp, u, is_negative, 10, "0123456789");
-			break;
-		}
 		case 'u':
 		case 'x':
 		case 'X':
 			u = longs == 0 ? va_arg(ap, unsigned) :
 			    longs == 1 ? va_arg(ap, unsigned long) :
 					 va_arg(ap, unsigned long long);
-			put_number(&s, &sp, u, false, *fmt == 'u' ? 10 : 16,
+			if (*fmt == 'd') {
+				int64_t d = longs == 0 ? (int)u : longs == 1 ? (long)u : (int64_t)u;
+				is_negative = d < 0;
+				u = is_negative ? -(uint64_t)d : (uint64_t)d;
+			}
+			put_number(&s, &sp, u, is_negative, *fmt == 'd' || *fmt == 'u' ? 10 : 16,
 				   *fmt == 'X' ? "0123456789ABCDEF" : "0123456789abcdef");
-			break;
-		case 'p':
-			u = (uintptr_t)va_arg(ap, void *);
-			put_number(&s, &sp, u, false, 16, "0123456789abcdef");
 			break;
 		case 'c': {
 			char c = (char)va_arg(ap, int);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "log.h"
+#include "calendar.h"
 #include "fmt.h"
 #include "limit.h"
 
@@ -108,14 +109,10 @@ prefix(char *dst, size_t cap, enum log_level level)
 
 	switch (out.kind) {
 	case SINK_FILE: {
-		char when[32] = "";
-		time_t now = time(NULL);
-		struct tm tm;
-		if (gmtime_r(&now, &tm))
-			fmt_print(when, sizeof when, "%04d-%02d-%02dT%02d:%02d:%02dZ ",
-				  tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-				  tm.tm_min, tm.tm_sec);
-		return fmt_print(dst, cap, "%s%s[%ld]: ", when, out.name, pid);
+		struct calendar c = calendar_at(time(NULL));
+		return fmt_print(dst, cap, "%04lld-%02u-%02uT%02u:%02u:%02uZ %s[%ld]: ",
+				 (long long)c.year, c.month, c.day, c.hour, c.minute, c.second,
+				 out.name, pid);
 	}
 	case SINK_SYSLOG:
 	case SINK_KERNEL:
@@ -151,8 +148,6 @@ log_vprint(enum log_level level, const char *fmt, va_list ap)
 		len += fmt_print(line + len, sizeof line - len, "%s%s", text,
 				 out.kind == SINK_FILE ? "\n" : "");
 		emit(out.fd, line, len);
-	} else if (level > LOG_INFO || out.kind == SINK_STDERR) {
-		person = person || (level > LOG_DEBUG && !out.detached);
 	}
 	if (person) {
 		size_t len = fmt_print(line, sizeof line, "%s: %s\n", out.name, text);

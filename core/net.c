@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "net.h"
 #include "clock.h"
+#include "nap.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -37,7 +38,7 @@ connect_until(int fd, const void *sa, socklen_t len, int64_t deadline)
 
 	/* A unix socket whose queue is full says EAGAIN and cannot be waited for. */
 	while ((err = connect(fd, sa, len) ? errno : 0) == EAGAIN && clock_ms() < deadline)
-		poll(NULL, 0, BACKLOG_PAUSE);
+		nap(BACKLOG_PAUSE);
 	if (err == EINPROGRESS && net_wait(fd, POLLOUT, -1, deadline) <= 0)
 		err = ETIMEDOUT;
 	if (err == EINPROGRESS && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size))

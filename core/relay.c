@@ -321,16 +321,13 @@ find_secret(const struct relay *r, struct str host, struct str user, struct str 
 /* --- the connection's bytes, with or without TLS --------------------------------------- */
 
 static void
-fail(struct relay *r, struct outcome o)
-{
-	smtp_fail(&r->smtp, &o);
-}
-
-static void
 lose_connection(struct relay *r, const char *doing)
 {
-	fail(r, outcome_make(TEMPFAIL, 4, 2, "connection to %.*s lost while %s: %s",
-			     STR_ARG(r->peer), doing, errno ? strerror(errno) : "closed by the server"));
+	struct outcome o = outcome_make(TEMPFAIL, 4, 2, "connection to %.*s lost while %s: %s",
+					STR_ARG(r->peer), doing,
+					errno ? strerror(errno) : "closed by the server");
+
+	smtp_fail(&r->smtp, &o);
 }
 
 static bool
@@ -398,7 +395,7 @@ channel_pump(struct relay *r)
 		errno = 0;
 		lose_connection(r, "waiting for its reply");
 	} else {
-		fail(r, o);
+		smtp_fail(&r->smtp, &o);
 	}
 	return false;
 }
@@ -414,14 +411,16 @@ start_tls(struct relay *r)
 	r->tls = tls_open(r->fd, r->server->host, &r->trust);
 	while (tls_pump(r->tls) == 0 && !tls_ready(r->tls)) {
 		if (net_wait(r->fd, tls_events(r->tls), -1, deadline) == 0) {
-			fail(r, outcome_make(TEMPFAIL, 4, 2,
+			struct outcome o = outcome_make(TEMPFAIL, 4, 2,
 				"no answer from %.*s during the TLS handshake for %llu s",
-				STR_ARG(r->peer), (unsigned long long)r->conf->connect_timeout));
+				STR_ARG(r->peer), (unsigned long long)r->conf->connect_timeout);
+			smtp_fail(&r->smtp, &o);
 			return;
 		}
 	}
 	if (!tls_ready(r->tls)) {
-		fail(r, tls_failure(r->tls));
+		struct outcome o = tls_failure(r->tls);
+		smtp_fail(&r->smtp, &o);
 		return;
 	}
 	if (log_is_verbose()) {
@@ -458,7 +457,9 @@ make_body(struct relay *r, struct job *j)
 
 	r->body_start = r->body_end = 0;
 	if (n < 0) {
-		fail(r, outcome_make(TEMPFAIL, 3, 0, "reading the message: %s", strerror(errno)));
+		struct outcome o = outcome_make(TEMPFAIL, 3, 0, "reading the message: %s",
+						strerror(errno));
+		smtp_fail(&r->smtp, &o);
 		return false;
 	}
 	/* The wire form of a piece is at most twice as long and a few bytes. */
@@ -508,7 +509,10 @@ send_body(struct relay *r)
 static void
 time_out(struct relay *r)
 {
-	fail(r, outcome_make(TEMPFAIL, 4, 2, "no answer from %.*s in time", STR_ARG(r->peer)));
+	struct outcome o = outcome_make(TEMPFAIL, 4, 2, "no answer from %.*s in time",
+					STR_ARG(r->peer));
+
+	smtp_fail(&r->smtp, &o);
 }
 
 /* Waits for whatever can happen next. True: something did. */

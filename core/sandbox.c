@@ -4,9 +4,9 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,7 +25,7 @@ close_between(unsigned first, unsigned last)
 
 	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
 		return;
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > MOST_DESCRIPTORS)
+	if (prlimit(0, RLIMIT_NOFILE, NULL, &limit) || limit.rlim_cur > MOST_DESCRIPTORS)
 		limit.rlim_cur = MOST_DESCRIPTORS;
 	for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++)
 		close((int)fd);
@@ -55,6 +55,14 @@ sandbox_follow(pid_t parent)
 		_exit(EX_TEMPFAIL);
 }
 
+/* The calls as they are: the C library's would tell all threads, of which there are none. On
+ * 32-bit machines there are older ones, for ids of 16 bits. */
+#ifdef SYS_setresuid32
+enum { SET_GROUPS = SYS_setgroups32, SET_GIDS = SYS_setresgid32, SET_UIDS = SYS_setresuid32 };
+#else
+enum { SET_GROUPS = SYS_setgroups, SET_GIDS = SYS_setresgid, SET_UIDS = SYS_setresuid };
+#endif
+
 int
 sandbox_become(uid_t uid, gid_t gid)
 {
@@ -69,12 +77,13 @@ sandbox_become(uid_t uid, gid_t gid)
 	}
 	prctl(PR_GET_PDEATHSIG, &signal_at_death, 0, 0, 0);
 	/* A process that is half another one must not go on. */
-	if (setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid))
+	if (syscall(SET_GROUPS, 0, NULL) || syscall(SET_GIDS, gid, gid, gid) ||
+	    syscall(SET_UIDS, uid, uid, uid))
 		die(EX_OSERR, "becoming uid %lu, gid %lu:", (unsigned long)uid,
 		    (unsigned long)gid);
 	if (getresuid(&u[0], &u[1], &u[2]) || u[0] != uid || u[1] != uid || u[2] != uid ||
 	    getresgid(&g[0], &g[1], &g[2]) || g[0] != gid || g[1] != gid || g[2] != gid ||
-	    (uid != 0 && setuid(0) == 0))
+	    (uid != 0 && syscall(SET_UIDS, 0, 0, 0) == 0))
 		die(EX_OSERR, "root's rights are still there after becoming uid %lu",
 		    (unsigned long)uid);
 	/* The kernel forgets this one with the old identity. */
@@ -172,9 +181,7 @@ struct instruction {
 static void
 forbid(int resource)
 {
-	struct rlimit none = {0, 0};
-
-	if (setrlimit(resource, &none))
+	if (prlimit(0, resource, &(struct rlimit){0, 0}, NULL))
 		die(EX_OSERR, "setting a resource limit:");
 }
 
@@ -198,7 +205,7 @@ static bool
 forbid_calls(void)
 {
 	enum { CALLS = sizeof allowed_calls / sizeof *allowed_calls, HEAD = 10 };
-	struct instruction code[HEAD + CALLS + 2] = {
+	static const struct instruction head[HEAD] = {
 		{LOAD, 0, 0, CALL_MACHINE},
 		{EQUALS, 1, 0, machine},
 		{RETURN, 0, 0, REFUSE},
@@ -210,11 +217,13 @@ forbid_calls(void)
 		{EQUALS, 0, CALLS + 1, AF_INET6},
 		{RETURN, 0, 0, ALLOW},
 	};
+	struct instruction code[HEAD + CALLS + 2];
 	struct {
 		unsigned short len;
 		const struct instruction *code;
 	} program = {HEAD + CALLS + 2, code};
 
+	memcpy(code, head, sizeof head);
 	for (unsigned i = 0; i < CALLS; i++)
 		code[HEAD + i] = (struct instruction){EQUALS, (uint8_t)(CALLS - i), 0,
 						      allowed_calls[i]};

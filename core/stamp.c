@@ -27,13 +27,10 @@ parse_hex16(struct str s, uint64_t *value)
 		return -1;
 	*value = 0;
 	for (size_t i = 0; i < s.len; i++) {
-		char c = s.ptr[i];
-		if (c >= '0' && c <= '9')
-			*value = *value << 4 | (unsigned)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			*value = *value << 4 | (unsigned)(c - 'a' + 10);
-		else
+		int digit = str_hex(s.ptr[i]);
+		if (digit < 0 || str_lower(s.ptr[i]) != s.ptr[i])
 			return -1;
+		*value = *value << 4 | (unsigned)digit;
 	}
 	return 0;
 }

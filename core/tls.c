@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "tls.h"
 #include "clock.h"
+#include "curve.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -49,7 +50,7 @@ choose_algorithms(br_ssl_engine_context *e)
 	br_ssl_engine_set_hash(e, br_sha512_ID, &br_sha512_vtable);
 	br_ssl_engine_set_prf_sha256(e, br_tls12_sha256_prf);
 	br_ssl_engine_set_prf_sha384(e, br_tls12_sha384_prf);
-	br_ssl_engine_set_ec(e, &br_ec_all_m31);
+	br_ssl_engine_set_ec(e, &curve_all);
 	br_ssl_engine_set_ecdsa(e, br_ecdsa_i31_vrfy_asn1);
 	br_ssl_engine_set_rsavrfy(e, br_rsa_i31_pkcs1_vrfy);
 	br_ssl_engine_set_aes_ctr(e, &br_aes_ct_ctr_vtable);

@@ -2,10 +2,11 @@
 #include "trust.h"
 #include "cert.h"
 #include "codec.h"
+#include "curve.h"
 #include "date.h"
+#include "dns.h"
 #include "fmt.h"
 
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +32,10 @@ struct trust_work {
 	const struct cert *path[PATH];
 	unsigned steps;
 	const struct cert *dead_end; /* where the search first found no issuer */
-	br_x509_minimal_context minimal;
 };
 
-#define REPLACE_OR_PIN ": have it replaced, or set tls_pin"
-
-/* Says why, once: of several paths the first one's fault is told. Returns false. */
+/* Says why. NULL for c: where it is not about one certificate, or where a digest needs the
+ * room; else once: of several paths the first one's fault is told. Returns false. */
 static bool __attribute__((format(printf, 3, 4)))
 refuse(struct trust *t, const struct cert *c, const char *fmt, ...)
 {
@@ -44,11 +43,15 @@ refuse(struct trust *t, const struct cert *c, const char *fmt, ...)
 	bool leaf = c == &t->work->cert[0];
 	va_list ap;
 
-	if (t->why.text[0])
+	if (c && t->why.text[0])
 		return false;
 	va_start(ap, fmt);
 	fmt_vprint(words, sizeof words, fmt, ap);
 	va_end(ap);
+	if (!c) {
+		t->why = outcome_make(TEMPFAIL, 7, 5, "%.64s: %s", t->name, words);
+		return false;
+	}
 	cert_print_name(c->subject, subject, sizeof subject);
 	cert_print_name(c->issuer, issuer, sizeof issuer);
 	if (str_eq(c->subject, c->issuer))
@@ -59,18 +62,11 @@ refuse(struct trust *t, const struct cert *c, const char *fmt, ...)
 	return false;
 }
 
-/* The same where it is not about one certificate, or where a digest needs the room. */
-static bool __attribute__((format(printf, 2, 3)))
-refuse_server(struct trust *t, const char *fmt, ...)
+/* What no setting but a pin could mend. */
+static bool
+refuse_flaw(struct trust *t, const struct cert *c, const char *flaw)
 {
-	char words[LIMIT_OUTCOME_TEXT];
-	va_list ap;
-
-	va_start(ap, fmt);
-	fmt_vprint(words, sizeof words, fmt, ap);
-	va_end(ap);
-	t->why = outcome_make(TEMPFAIL, 7, 5, "%.64s: %s", t->name, words);
-	return false;
+	return refuse(t, c, "%s: have it replaced, or set tls_pin", flaw);
 }
 
 static void
@@ -132,20 +128,15 @@ check_any(struct trust *t, const struct cert *c)
 		flaw = "has no key that is supported (RSA to 4096 bits, P-256, P-384, P-521)";
 	else if (c->key.key_type == BR_KEYTYPE_RSA && c->key.key.rsa.nlen < 2048 / 8)
 		flaw = "has an RSA key of less than 2048 bits";
-	if (flaw)
-		return refuse(t, c, "%s" REPLACE_OR_PIN, flaw);
-	return check_dates(t, c);
+	return flaw ? refuse_flaw(t, c, flaw) : check_dates(t, c);
 }
 
 static bool
 check_signature(struct trust *t, const struct cert *c)
 {
-	if (c->signature == CERT_SHA1)
-		return refuse(t, c, "is signed with SHA-1" REPLACE_OR_PIN);
-	if (c->signature != CERT_SHA2)
-		return refuse(t, c, "is signed in an unsupported way (neither RSA PKCS#1 "
-			      "nor ECDSA)" REPLACE_OR_PIN);
-	return true;
+	return c->signature == CERT_SHA2 ||
+	       refuse_flaw(t, c, c->signature == CERT_SHA1 ? "is signed with SHA-1" :
+			   "is signed in an unsupported way (neither RSA PKCS#1 nor ECDSA)");
 }
 
 /* below: how many certificates stand between this one and the key it vouches for. */
@@ -177,12 +168,12 @@ check_leaf(struct trust *t, const struct cert *leaf, bool in_bundle)
 	if (!check_any(t, leaf) || !check_signature(t, leaf))
 		return false;
 	if (leaf->ca && !in_bundle)
-		return refuse(t, leaf, "is a CA's, not a server's" REPLACE_OR_PIN);
+		return refuse_flaw(t, leaf, "is a CA's, not a server's");
 	if (!(leaf->key_usage & CERT_DIGITAL_SIGNATURE))
-		return refuse(t, leaf, "must not be used for signatures" REPLACE_OR_PIN);
+		return refuse_flaw(t, leaf, "must not be used for signatures");
 	if (leaf->names.len == 0)
-		return refuse(t, leaf, "has no subjectAltName (a common name does not count)"
-			      REPLACE_OR_PIN);
+		return refuse_flaw(t, leaf,
+				   "has no subjectAltName (a common name does not count)");
 	if (!names_us(t, leaf)) {
 		struct str other = str_upto(cert_first_host(leaf), 64);
 		return refuse(t, leaf, "does not name this host%s%.*s: use a name it has, or "
@@ -279,89 +270,55 @@ find_anchors(struct trust_work *w, int fd)
 	buf_free(&der);
 }
 
-static void
-set_up_minimal(br_x509_minimal_context *m, const br_x509_trust_anchor *anchor)
+/* Whether this key has made the signature of a certificate that check_signature passed. */
+static bool
+is_signed_by(const struct cert *c, const br_x509_pkey *key)
 {
-	br_x509_minimal_init(m, &br_sha256_vtable, anchor, 1);
-	br_x509_minimal_set_rsa(m, br_rsa_i31_pkcs1_vrfy);
-	br_x509_minimal_set_ecdsa(m, &br_ec_all_m31, br_ecdsa_i31_vrfy_asn1);
-	br_x509_minimal_set_hash(m, br_sha256_ID, &br_sha256_vtable);
-	br_x509_minimal_set_hash(m, br_sha384_ID, &br_sha384_vtable);
-	br_x509_minimal_set_hash(m, br_sha512_ID, &br_sha512_vtable);
-	br_x509_minimal_set_minrsa(m, 2048 / 8);
-}
-
-/* A time at which the certificate is valid: check_dates has decided, and knows more. */
-static void
-set_time(br_x509_minimal_context *m, const struct cert *c)
-{
-	enum { DAY = 86400, DAYS_BEFORE_1970 = 719528 };
-	int64_t since_year_0 = c->not_before + (int64_t)DAYS_BEFORE_1970 * DAY;
-
-	br_x509_minimal_set_time(m, (uint32_t)(since_year_0 / DAY),
-				 (uint32_t)(since_year_0 % DAY));
-}
-
-/* BearSSL's own judgement of path[0] to path[depth - 1] below the anchor. */
-static unsigned
-run_minimal(struct trust *t, size_t depth, const struct cert *anchor, unsigned flags)
-{
-	br_x509_minimal_context *m = &t->work->minimal;
-	br_x509_trust_anchor a = {
-		.dn = {(unsigned char *)anchor->subject.ptr, anchor->subject.len},
-		.flags = flags,
-		.pkey = anchor->key,
+	static const struct {
+		const br_hash_class *class;
+		const unsigned char *oid; /* as RSA signatures name it */
+		size_t len;
+	} hashes[] = {
+		{&br_sha256_vtable, BR_HASH_OID_SHA256, br_sha256_SIZE},
+		{&br_sha384_vtable, BR_HASH_OID_SHA384, br_sha384_SIZE},
+		{&br_sha512_vtable, BR_HASH_OID_SHA512, br_sha512_SIZE},
 	};
-	const br_x509_class *v = &br_x509_minimal_vtable;
+	size_t at = c->hash - br_sha256_ID, len = hashes[at].len;
+	const unsigned char *signature = (const unsigned char *)c->signature_bytes.ptr;
+	unsigned char want[br_sha512_SIZE], have[br_sha512_SIZE];
+	br_hash_compat_context hash;
 
-	set_up_minimal(m, &a);
-	v->start_chain(&m->vtable, t->address_len > 0 ? NULL : t->name);
-	for (size_t i = 0; i < depth; i++) {
-		const struct cert *c = t->work->path[i];
-		set_time(m, c);
-		v->start_cert(&m->vtable, (uint32_t)c->der.len);
-		v->append(&m->vtable, (const unsigned char *)c->der.ptr, c->der.len);
-		v->end_cert(&m->vtable);
-	}
-	return v->end_chain(&m->vtable);
+	hashes[at].class->init(&hash.vtable);
+	hashes[at].class->update(&hash.vtable, c->signed_part.ptr, c->signed_part.len);
+	hashes[at].class->out(&hash.vtable, want);
+	if (key->key_type != c->signer)
+		return false;
+	if (key->key_type == BR_KEYTYPE_EC)
+		return br_ecdsa_i31_vrfy_asn1(&curve_all, want, len, &key->key.ec, signature,
+					      c->signature_bytes.len);
+	return br_rsa_i31_pkcs1_vrfy(signature, c->signature_bytes.len, hashes[at].oid, len,
+				     &key->key.rsa, have) && memcmp(have, want, len) == 0;
 }
 
-static const char *
-minimal_words(unsigned err)
-{
-	switch (err) {
-	case BR_ERR_X509_NOT_TRUSTED:
-		return "was not signed by the CA of that name in the bundle";
-	case BR_ERR_X509_BAD_SIGNATURE:
-	case BR_ERR_X509_WRONG_KEY_TYPE:
-		return "comes with a chain in which a signature is wrong";
-	case BR_ERR_X509_CRITICAL_EXTENSION:
-		return "comes with a chain that has a critical extension not understood";
-	case BR_ERR_X509_BAD_SERVER_NAME:
-		return "is for other names";
-	case BR_ERR_X509_UNSUPPORTED:
-	case BR_ERR_X509_LIMIT_EXCEEDED:
-		return "comes with a chain that uses what is not supported";
-	default:
-		return "comes with a malformed chain";
-	}
-}
-
+/* path[0] to path[depth - 1] below the anchor. */
 static bool
 check_path(struct trust *t, size_t depth, const struct cert *anchor)
 {
-	const struct cert *leaf = t->work->path[0];
-	bool in_bundle = str_eq(anchor->der, leaf->der);
+	const struct cert *const *path = t->work->path;
 
-	for (size_t i = 1; i < depth; i++) {
-		const struct cert *c = t->work->path[i];
-		if (!check_issuer(t, c, i) || !check_signature(t, c))
+	/* The administrator's own word for the leaf needs no signature. */
+	if (str_eq(anchor->der, path[0]->der))
+		return true;
+	for (size_t i = 1; i < depth; i++)
+		if (!check_issuer(t, path[i], i) || !check_signature(t, path[i]))
 			return false;
-	}
-	if (!in_bundle && !check_issuer(t, anchor, depth))
+	if (!check_issuer(t, anchor, depth))
 		return false;
-	unsigned err = run_minimal(t, depth, anchor, in_bundle ? 0 : BR_X509_TA_CA);
-	return err == 0 || refuse(t, leaf, "%s (BearSSL error %u)", minimal_words(err), err);
+	for (size_t i = 1; i < depth; i++)
+		if (!is_signed_by(path[i - 1], &path[i]->key))
+			return refuse(t, path[0], "comes with a chain in which a signature is wrong");
+	return is_signed_by(path[depth - 1], &anchor->key) ||
+	       refuse(t, path[0], "was not signed by the CA of that name in the bundle");
 }
 
 static bool
@@ -411,7 +368,7 @@ refuse_self_signed(struct trust *t)
 	char hex[65];
 
 	print_digest(t->leaf_sha256, hex);
-	return refuse_server(t, "the certificate is self-signed: if it is the right one, set "
+	return refuse(t, NULL, "the certificate is self-signed: if it is the right one, set "
 			     "tls_fingerprint %s", hex);
 }
 
@@ -436,15 +393,15 @@ can_check(struct trust *t)
 
 	if (!config->now.believable && config->clock == CONF_CLOCK_STRICT) {
 		print_time(config->now.wall, now, sizeof now);
-		return refuse_server(t, "the clock is not set (it says %s), so no certificate "
+		return refuse(t, NULL, "the clock is not set (it says %s), so no certificate "
 				     "can be checked: set it or use tls_clock floor or tls_pin",
 				     now);
 	}
 	if (config->ca < 0)
-		return refuse_server(t, "no certificate can be checked without the CA bundle "
+		return refuse(t, NULL, "no certificate can be checked without the CA bundle "
 				     "%.64s: set tls_ca_file or tls_pin", config->ca_name);
 	if (t->work->too_big)
-		return refuse_server(t, "the server sent too many certificates: set tls_pin");
+		return refuse(t, NULL, "the server sent too many certificates: set tls_pin");
 	return true;
 }
 
@@ -497,7 +454,7 @@ check_pins(struct trust *t, const struct cert *leaf)
 	if (!what)
 		return true;
 	print_digest(have, hex);
-	return refuse_server(t, "the certificate does not match %s; if it was renewed, set "
+	return refuse(t, NULL, "the certificate does not match %s; if it was renewed, set "
 			     "%s", what, hex);
 }
 
@@ -510,14 +467,14 @@ judge(struct trust *t)
 	size_t start = 0;
 
 	if (w->count == 0)
-		return refuse_server(t, "the server sent no certificate");
+		return refuse(t, NULL, "the server sent no certificate");
 	for (size_t i = 0; i < w->count; start = w->end[i++]) {
 		struct cert *c = &w->cert[i];
 		if (cert_parse(c, (struct str){w->der.ptr + start, w->end[i] - start}))
 			*c = (struct cert){0};
 	}
 	if (leaf->subject.len == 0)
-		return refuse_server(t, "the server's certificate is malformed");
+		return refuse(t, NULL, "the server's certificate is malformed");
 	cert_print_name(leaf->subject, t->subject, sizeof t->subject);
 	cert_print_name(leaf->issuer, t->issuer, sizeof t->issuer);
 	sha256(leaf->der, t->leaf_sha256);
@@ -630,6 +587,7 @@ void
 trust_expect(struct trust *t, const char *name)
 {
 	struct str s = str_of(name);
+	struct dns_address literal;
 
 	if (s.len > 1 && s.ptr[s.len - 1] == '.')
 		s.len--;
@@ -637,10 +595,11 @@ trust_expect(struct trust *t, const char *name)
 		s.len = 0; /* no host has such a name, and no certificate is for none */
 	fmt_print(t->name, sizeof t->name, "%.*s", STR_ARG(s));
 	t->address_len = 0;
-	if (inet_pton(AF_INET, t->name, t->address) == 1)
-		t->address_len = 4;
-	else if (inet_pton(AF_INET6, t->name, t->address) == 1)
-		t->address_len = 16;
+	if (dns_parse_address(str_of(t->name), &literal) == 0) {
+		struct str bytes = dns_address_bytes(&literal);
+		memcpy(t->address, bytes.ptr, bytes.len);
+		t->address_len = bytes.len;
+	}
 }
 
 int

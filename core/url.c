@@ -179,6 +179,16 @@ url_port_tls(unsigned port)
 	       port == 465 ? URL_TLS_IMPLICIT : URL_TLS_OFFERED;
 }
 
+static void
+print_user(const char *user, struct buf *out)
+{
+	for (const char *p = user; *p; p++)
+		buf_print(out, *p <= ' ' || *p > '~' || strchr("%@/:[]", *p) ? "%%%02X" : "%c",
+			  (unsigned char)*p);
+	if (*user)
+		buf_putc(out, '@');
+}
+
 void
 url_print(const struct url *url, struct buf *out)
 {
@@ -189,7 +199,9 @@ url_print(const struct url *url, struct buf *out)
 		if (schemes[i].lmtp == url->lmtp && schemes[i].is_unix == url->is_unix &&
 		    schemes[i].tls == url->tls)
 			s = &schemes[i];
-	buf_print(out, brackets ? "%s[%s]" : "%s%s", s->prefix, url->host);
+	buf_puts(out, s->prefix);
+	print_user(url->user, out);
+	buf_print(out, brackets ? "[%s]" : "%s", url->host);
 	if (!url->is_unix)
 		buf_print(out, ":%u", url->port);
 }

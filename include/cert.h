@@ -23,6 +23,10 @@ struct cert {
 	br_x509_pkey key;            /* key_type 0: none that we could use */
 	int64_t not_before, not_after; /* seconds since 1970 */
 	enum cert_signature signature;
+	unsigned char signer;        /* SHA2: of which key type, BR_KEYTYPE_RSA or _EC */
+	unsigned char hash;          /* SHA2: br_sha256_ID, br_sha384_ID or br_sha512_ID */
+	struct str signed_part;      /* what the signature is of */
+	struct str signature_bytes;
 	bool v3;
 	bool ca;
 	int path_length;             /* CA certificates that may follow; -1: any number */

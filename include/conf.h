@@ -15,8 +15,7 @@ struct conf {
 	/* Text is never NULL; "" where nothing is set. */
 
 	/* relay */
-	struct url smarthost[LIMIT_SMARTHOSTS];
-	size_t smarthost_count; /* tried in order */
+	size_t smarthost_count; /* of smarthost below, tried in order */
 	char *auth_file, *auth_mechanisms;
 	bool insecure_auth;
 	bool tls_verify;        /* where TLS is required; default true */
@@ -47,6 +46,8 @@ struct conf {
 		const char *source; /* NULL: the default */
 		unsigned line;
 	} *origins; /* one for each key, then one for each smarthost */
+
+	struct url smarthost[LIMIT_SMARTHOSTS];
 };
 
 enum conf_severity {
@@ -85,7 +86,7 @@ void conf_finish(struct conf *c, const char *hostname, conf_complain *complain, 
 int conf_parse_duration(struct str s, uint64_t *seconds);
 
 /* -bP: "key value  # source:line - help" for every key of the table; read back, it means
- * the same (users of smarthosts aside, which are not shown). */
+ * the same. */
 void conf_print(const struct conf *c, struct buf *out);
 
 /* True for the device's own domains: none, mailname, localhost, local_domains (separated by

@@ -57,6 +57,8 @@ struct dns_mx {
 int dns_mail_exchangers(const struct dns *d, struct str domain, uint32_t seed,
 			int64_t deadline, struct dns_mx *out, size_t cap, struct outcome *why);
 
+/* Its 4 or 16 bytes, borrowed. */
+struct str dns_address_bytes(const struct dns_address *a);
 /* "192.0.2.1" or "2001:db8::1". */
 void dns_print_address(const struct dns_address *a, struct buf *out);
 /* An address literal without brackets; 0, or -1. */

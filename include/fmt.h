@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Text from values: a printf without floating point, locale, allocation or stdio, so that a
- * static binary carries 1 kB for it and not 10. Understands %s %.*s %c %d %i %u %x %X %p %%
+ * static binary carries 1 kB for it and not 10. Understands %s %.*s %c %d %u %x %X %%
  * with the flags 0 and -, a width, and the lengths l, ll, z, j. Any other conversion is
  * copied as it stands.
  */

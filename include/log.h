@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Where words go: warnings and errors to standard error while a person may be there, events
- * to the log: a file if one is set, else syslog's socket, else as root the kernel's log, else
- * standard error. Owns the only mutable globals of the program: its name, its descriptors.
+ * to the log: a file if one is set, else syslog's socket, else as root the kernel's log; without any
+ * of these, events are not kept. Owns the only mutable globals of the program: its name, its descriptors.
  * A format that ends in ':' gets strerror(errno) appended. Control characters are made
  * visible, so no input can write a second line. Never fails, never changes errno.
  */

@@ -41,6 +41,7 @@ struct str str_trim(struct str s);               /* without blanks (space, tab, 
 int str_number(struct str s, uint64_t max, uint64_t *value);
 
 char str_lower(char c);
+int str_hex(char c);         /* the value of a hexadecimal digit of either case, or -1 */
 bool str_is_blank(char c);   /* space or tab */
 bool str_is_control(char c); /* below space, or DEL */
 

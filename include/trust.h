@@ -2,8 +2,8 @@
 /*
  * Which server certificate is trusted. An X.509 engine for BearSSL (br_x509_class) that
  * buffers the server's chain (at most LIMIT_CHAIN), finds a path through it whatever its
- * order, decodes only those anchors of the CA bundle that the chain names, lets x509_minimal
- * check the path, and adds the checks that one lacks. Or a fingerprint or public key pin.
+ * order, decodes only those anchors of the CA bundle that the chain names, and checks the path
+ * (RFC 5280 6): signatures, dates, names, purposes. Or a fingerprint or public key pin.
  * Every refusal is said in words: which certificate, what is wrong, what to do.
  */
 #ifndef TRUST_H
@@ -29,11 +29,11 @@ struct trust_config {
 struct trust {
 	const br_x509_class *vtable; /* must be first: &t->vtable goes to the engine */
 	const struct trust_config *config;
-	char name[256];          /* what the certificate must be for, no dot at its end */
-	unsigned char address[16];
-	size_t address_len;      /* 4 or 16 where name is an address literal, else 0 */
 	struct trust_work *work; /* trust.c's own */
 	bool verified;
+	size_t address_len;      /* 4 or 16 where name is an address literal, else 0 */
+	unsigned char address[16];
+	char name[256];          /* what the certificate must be for, no dot at its end */
 	struct outcome why;      /* TEMPFAIL 4.7.5 in words, after a refusal; else no text */
 	char subject[128], issuer[128]; /* of the leaf, for -v and for words */
 	unsigned char leaf_sha256[32];

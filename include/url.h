@@ -35,7 +35,7 @@ int url_parse(struct str in, struct url *url, const char **why);
 /* What TLS that port means where no scheme says it. */
 enum url_tls url_port_tls(unsigned port);
 
-/* As it would be written: "smtps://mail.example:465". For messages; never the user. */
+/* As it would be written: "smtps://joe@mail.example:465". */
 void url_print(const struct url *url, struct buf *out);
 
 #endif

@@ -28,6 +28,7 @@ CHECKS = order='scripts/check-order $(ORDER)' \
 	build='scripts/check-build $B' \
 	conf-page='scripts/check-conf-page' \
 	options='scripts/check-options' \
+	readme='scripts/check-readme' \
 	pages='scripts/check-pages'
 BATS = $(patsubst tests/applet/%.bats,%,$(wildcard tests/applet/*.bats))
 

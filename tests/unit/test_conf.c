@@ -167,7 +167,7 @@ test_complaints(void **state)
 		{"spool_size_limit G", "I f:1 spool_size_limit: must be a size such as 500k or 10M\n"},
 		{"defer maybe", "I f:1 defer: must be yes or no\n"},
 		{"log_file x", "I f:1 log_file: must be a path that begins with '/'\n"},
-		{"spooldir \"\"", "I f:1 spooldir: must not be empty\n"},
+		{"spooldir \"\"", "F f:1 spooldir: must not be empty\n"},
 		{"log_file \"/a", "I f:1 log_file: the closing quote is missing\n"},
 		{"log_file \"/a\" b", "I f:1 log_file: nothing may follow the closing quote\n"},
 		{"log_file /a\001b", "I f:1 log_file: must not contain control characters\n"},
@@ -352,7 +352,7 @@ test_smarthosts(void **state)
 	assert_int_equal(c.smarthost_count, 2);
 	assert_string_equal(c.smarthost[1].user, "joe");
 	expect(&c, "smarthost smtp://a.example:25  # f:1 ");
-	expect(&c, "smarthost smtps://b.example:465  # f:2 ");
+	expect(&c, "smarthost smtps://joe@b.example:465  # f:2 ");
 
 	/* One that cannot be read replaces nothing. */
 	conf_set(&c, STR("smarthost=c d"), "-O", note, &complaints);

@@ -18,7 +18,7 @@ test_accepted(void **state)
 		{"mail.example:2525", "smtp://mail.example:2525", "", URL_TLS_OFFERED},
 		{"mail.example:587", "smtp+starttls://mail.example:587", "", URL_TLS_STARTTLS},
 		{"mail.example:465", "smtps://mail.example:465", "", URL_TLS_IMPLICIT},
-		{"joe@mail.example:587", "smtp+starttls://mail.example:587", "joe", URL_TLS_STARTTLS},
+		{"joe@mail.example:587", "smtp+starttls://joe@mail.example:587", "joe", URL_TLS_STARTTLS},
 		{"192.0.2.1", "smtp://192.0.2.1:25", "", URL_TLS_OFFERED},
 		{"[2001:db8::1]:465", "smtps://[2001:db8::1]:465", "", URL_TLS_IMPLICIT},
 		{"[::ffff:192.0.2.1]", "smtp://[::ffff:192.0.2.1]:25", "", URL_TLS_OFFERED},
@@ -27,14 +27,14 @@ test_accepted(void **state)
 		{"smtps://mail.example.:10465", "smtps://mail.example:10465", "", URL_TLS_IMPLICIT},
 		{"smtp+starttls://a_b-c.example", "smtp+starttls://a_b-c.example:587", "",
 		 URL_TLS_STARTTLS},
-		{"smtps://joe@example.org@mail.example", "smtps://mail.example:465",
+		{"smtps://joe@example.org@mail.example", "smtps://joe%40example.org@mail.example:465",
 		 "joe@example.org", URL_TLS_IMPLICIT},
-		{"smtps://a%40b%25%3a%C3%a9@mail.example", "smtps://mail.example:465",
+		{"smtps://a%40b%25%3a%C3%a9@mail.example", "smtps://a%40b%25%3A%C3%A9@mail.example:465",
 		 "a@b%:\xc3\xa9", URL_TLS_IMPLICIT},
 		{"lmtp://[::1]", "lmtp://[::1]:24", "", URL_TLS_OFFERED},
 		{"smtp+unix:/run/relay", "smtp+unix:/run/relay", "", URL_TLS_NONE},
 		{"lmtp+unix:/run/l@m:25", "lmtp+unix:/run/l@m:25", "", URL_TLS_NONE},
-		{"smtp+unix:joe@/run/relay", "smtp+unix:/run/relay", "joe", URL_TLS_NONE},
+		{"smtp+unix:joe@/run/relay", "smtp+unix:joe@/run/relay", "joe", URL_TLS_NONE},
 		{"smtp://mail.example:1", "smtp://mail.example:1", "", URL_TLS_OFFERED},
 		{"smtp://mail.example:65535", "smtp://mail.example:65535", "", URL_TLS_OFFERED},
 	};
@@ -54,9 +54,8 @@ test_accepted(void **state)
 		url_print(&url, &out);
 		assert_string_equal(buf_cstr(&out), cases[i].printed);
 
-		/* What is printed means the same server. */
+		/* What is printed means the same. */
 		assert_int_equal(url_parse(buf_view(&out), &again, &why), 0);
-		memset(url.user, 0, sizeof url.user);
 		assert_memory_equal(&url, &again, sizeof url);
 		buf_free(&out);
 	}
