@@ -11,63 +11,16 @@ reader_init(struct reader *r, int fd, char *space, size_t cap)
 	*r = (struct reader){.fd = fd, .space = space, .cap = cap};
 }
 
-void
-reader_memory(struct reader *r, struct str bytes)
-{
-	*r = (struct reader){.fd = -1, .ready = bytes, .cap = SIZE_MAX, .eof = true};
-}
-
-/* Reads once behind what is ready, moved to the front first. There is room: ready < cap. */
-static int
-fill(struct reader *r)
-{
-	ssize_t n;
-
-	if (r->ready.len > 0 && r->ready.ptr != r->space)
-		memmove(r->space, r->ready.ptr, r->ready.len);
-	r->ready.ptr = r->space;
-	do
-		n = read(r->fd, r->space + r->ready.len, r->cap - r->ready.len);
-	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		r->error = errno;
-		return -1;
-	}
-	r->ready.len += (size_t)n;
-	r->eof = n == 0;
-	return 0;
-}
-
-static int
-take(struct reader *r, size_t len, struct str *piece)
-{
-	*piece = str_upto(r->ready, len);
-	r->ready = str_from(r->ready, len);
-	return piece->len > 0;
-}
-
 int
 reader_bytes(struct reader *r, struct str *piece)
 {
-	if (r->ready.len == 0 && !r->eof && fill(r))
-		return -1;
-	return take(r, r->ready.len, piece);
-}
+	ssize_t n;
 
-int
-reader_line(struct reader *r, struct str *line)
-{
-	size_t at, seen = 0;
-
-	for (;;) {
-		at = seen + str_find(str_from(r->ready, seen), '\n');
-		if (at < r->ready.len || r->eof || r->ready.len >= r->cap)
-			break;
-		seen = r->ready.len;
-		if (fill(r))
-			return -1;
-	}
-	return take(r, at < r->ready.len ? at + 1 : r->ready.len, line);
+	do
+		n = read(r->fd, r->space, r->cap);
+	while (n < 0 && errno == EINTR);
+	*piece = (struct str){r->space, n > 0 ? (size_t)n : 0};
+	return n > 0 ? 1 : (int)n;
 }
 
 void

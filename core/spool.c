@@ -467,8 +467,6 @@ spool_sweep(struct spool *s)
 enum spool_result
 spool_claim(struct spool *s, char state, struct str id, struct spool_claim *c)
 {
-	struct stat st;
-
 	*c = (struct spool_claim){.fd = -1, .journal = -1, .state = state};
 	if (!spool_is_id(id))
 		return SPOOL_GONE;
@@ -478,15 +476,11 @@ spool_claim(struct spool *s, char state, struct str id, struct spool_claim *c)
 	if (fd < 0)
 		return errno == ENOENT ? SPOOL_GONE : SPOOL_ERROR;
 	enum spool_result result = lock_named(s, fd, name.z);
-	/* Its size only now: until the lock somebody else may have appended. */
-	if (result == SPOOL_OK && fstat(fd, &st))
-		result = SPOOL_ERROR;
 	if (result != SPOOL_OK) {
 		close_quietly(fd);
 		return result;
 	}
 	c->fd = fd;
-	c->size = st.st_size;
 	return SPOOL_OK;
 }
 
@@ -640,7 +634,6 @@ spool_append(struct spool *s, struct spool_claim *c, struct str lines,
 		errno = err;
 		return -1;
 	}
-	c->size = st.st_size + (off_t)lines.len;
 	while (weight != SPOOL_NOTE && fdatasync(c->journal))
 		if (errno != EINTR)
 			return -1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Buffered reading of lines and buffered writing, over a descriptor or over memory. A
- * writer's first error stays in it: write freely, look once at writer_flush. A source is a
- * message as it is delivered: bytes from memory, then a range of a file, then memory again.
+ * Reading, and buffered writing: a writer's first error stays in it, so write freely and look
+ * once at writer_flush. A source is a message as it is delivered: bytes from memory, then a
+ * range of a file, then memory again.
  */
 #ifndef IO_H
 #define IO_H
@@ -12,25 +12,17 @@
 #include <sys/types.h>
 
 struct reader {
-	int fd; /* -1: memory only */
+	int fd;
 	char *space;
 	size_t cap;
-	struct str ready; /* read, not yet handed out */
-	int error;        /* errno of a failed read, or 0 */
-	bool eof;
 };
 
 /* space (cap bytes, at least 1) stays the caller's and must outlive the reader. */
 void reader_init(struct reader *r, int fd, char *space, size_t cap);
-void reader_memory(struct reader *r, struct str bytes);
 
 /* The next bytes there are, at most cap: 1 with *piece valid until the next call, 0 at the
  * end, -1 with errno. */
 int reader_bytes(struct reader *r, struct str *piece);
-
-/* The next line with its '\n', or, where a line is longer than cap or the input ends without
- * one, the part there is. Returns as reader_bytes. */
-int reader_line(struct reader *r, struct str *line);
 
 struct writer {
 	int fd; /* -1: count only */

@@ -62,7 +62,6 @@ struct spool_claim {
 	int journal;             /* append only; -1 until the first append */
 	char state;              /* 'Q', 'H' or 'C' */
 	char id[SPOOL_ID + 1];
-	off_t size;              /* of the file */
 };
 
 enum spool_result { SPOOL_OK, SPOOL_BUSY, SPOOL_GONE, SPOOL_ERROR };

@@ -20,7 +20,7 @@ enum worker_kind {
 	WORKER_SESSION, /* from a relay worker: this destination, before any message */
 	WORKER_MAILBOX, /* from a local worker: where it will write; waits for WORKER_GO */
 	WORKER_GO,      /* to a local worker: what it waits for is on disk */
-	WORKER_FINISH,  /* to a relay worker: no further job */
+	WORKER_FINISH,  /* to a relay worker: no further job; to a local one: do not write */
 };
 
 struct worker_frame {
