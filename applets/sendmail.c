@@ -5,7 +5,7 @@
 #include "file.h"
 #include "log.h"
 #include "nap.h"
-#include "queue.h"
+#include "runner.h"
 #include "session.h"
 #include "site.h"
 #include "submit.h"
@@ -237,7 +237,7 @@ send_message(struct invocation *in, struct site *site)
 	if (in->mode == 'q' || in->delivery == 'q' || site->conf.defer)
 		return EX_OK;
 	struct queue_options o = {.site = site};
-	if (queue_start(&spool, &o))
+	if (runner_start(&spool, &o))
 		log_warn("%s is queued, but no queue runner could be started:", id);
 	else if (in->verbose || in->delivery == 'i')
 		wait_for_attempt(&spool, id);
@@ -256,7 +256,7 @@ on_queued(void *ctx)
 	struct client *c = ctx;
 	struct queue_options o = {.site = c->site};
 
-	if (c->in->delivery != 'q' && !c->site->conf.defer && queue_start(&c->spool, &o))
+	if (c->in->delivery != 'q' && !c->site->conf.defer && runner_start(&c->spool, &o))
 		log_warn("no queue runner could be started:");
 }
 
@@ -301,7 +301,7 @@ run_queue(struct invocation *in, struct site *site)
 	struct queue_options o = {
 		.site = site, .stay = in->stay, .now = !in->queue_id, .first = str_of(in->queue_id),
 	};
-	if (queue_start(&spool, &o)) {
+	if (runner_start(&spool, &o)) {
 		log_error("cannot start the queue runner in %s:", site->conf.spooldir);
 		return EX_OSERR;
 	}

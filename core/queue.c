@@ -5,21 +5,17 @@
 #include "clock.h"
 #include "crew.h"
 #include "date.h"
-#include "fmt.h"
 #include "log.h"
+#include "outage.h"
 #include "retry.h"
-#include "sandbox.h"
 #include "user.h"
 #include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -30,19 +26,10 @@ enum {
 	SYNC_COUNT = 16,
 	STOP_MS = 4000,    /* after SIGTERM: for final replies */
 	RETURNS = 3,       /* times that a message comes back untried before it waits */
-	DESTINATIONS = 32, /* dead ones remembered */
 	LOCAL_MS = 4 * 60 * 1000, /* without a word from a local worker */
 	RELAY_MS = 2 * 3600 * 1000, /* or from a relay: a large message on a slow line */
 	LOCK_SECONDS = 100, /* for other programs' mailbox locks */
 	AUTH_REFUSED = 535, /* RFC 4954 6 */
-};
-
-/* A destination that could not be used: its mail waits without an attempt for each. */
-struct dead {
-	struct route route;
-	char domain[256];        /* of route */
-	int64_t until;
-	struct outcome why;
 };
 
 struct queue {
@@ -59,7 +46,7 @@ struct queue {
 	int64_t sync_due;
 	int64_t stop_due;        /* SIGTERM came: end then at the latest; else 0 */
 	bool rescan;
-	struct dead dead[DESTINATIONS];
+	struct outage_list outages;
 };
 
 /* --- workers ---------------------------------------------------------------------------- */
@@ -69,38 +56,6 @@ static unsigned char
 mark_of(const struct crew_worker *w)
 {
 	return ATTEMPT_TAKEN + w->number;
-}
-
-static const struct outcome *
-find_dead(const struct queue *q, const struct route *r)
-{
-	for (size_t n = 0; n < DESTINATIONS; n++)
-		if (q->dead[n].until > clock_ms() && route_same(&q->dead[n].route, r))
-			return &q->dead[n].why;
-	return NULL;
-}
-
-static void
-add_dead(struct queue *q, const struct route *r, const struct outcome *why)
-{
-	struct dead *d = q->dead;
-
-	for (size_t n = 1; n < DESTINATIONS; n++)
-		if (q->dead[n].until < d->until)
-			d = &q->dead[n];
-	*d = (struct dead){.until = clock_ms() + (int64_t)q->conf->retry_min * 1000, .why = *why};
-	fmt_print(d->domain, sizeof d->domain, "%.*s", STR_ARG(r->domain));
-	d->route = (struct route){.kind = r->kind, .domain = str_of(d->domain), .key = r->key};
-}
-
-/* The same by key alone, where a wrong guess only costs a look. */
-static bool
-may_be_dead(const struct queue *q, uint32_t key)
-{
-	for (size_t n = 0; n < DESTINATIONS; n++)
-		if (q->dead[n].until > clock_ms() && q->dead[n].route.key == key)
-			return true;
-	return false;
 }
 
 /* Adds to job all that wait for w's destination and are sent the same as first, and takes
@@ -167,7 +122,7 @@ send_job(struct queue *q, struct attempt *a, size_t first, struct crew_worker *w
 static void
 assign_relay(struct queue *q, struct attempt *a, size_t n, const struct route *r)
 {
-	const struct outcome *dead = find_dead(q, r);
+	const struct outcome *dead = outage_find(&q->outages, r, clock_ms());
 	struct crew_worker *w = dead ? NULL : crew_relay(&q->crew, q->conf, r);
 
 	if (dead)
@@ -579,7 +534,7 @@ admit(struct queue *q)
 		size_t before = q->agenda.count;
 		bool ready = item->due <= now || (item->urgent && !item->busy);
 		if (ready && !item->active && !item->refused &&
-		    (item->key == AGENDA_ANY || may_be_dead(q, item->key) ||
+		    (item->key == AGENDA_ANY || outage_may_be(&q->outages, item->key, now) ||
 		     crew_has_room(&q->crew, item->key)))
 			start(q, item);
 		n += q->agenda.count == before;
@@ -657,7 +612,8 @@ on_session(struct queue *q, struct crew_worker *w, const struct worker_frame *f)
 {
 	w->failed = true;
 	if (f->outcome.verdict == TEMPFAIL)
-		add_dead(q, &w->route, &f->outcome);
+		outage_add(&q->outages, &w->route,
+			   clock_ms() + (int64_t)q->conf->retry_min * 1000, &f->outcome);
 	for (struct attempt *a = q->attempts; a; a = a->next)
 		take_back(a, w, &f->outcome);
 }
@@ -774,7 +730,7 @@ add_name(void *ctx, char state, struct str id)
 static void
 wake_all(struct queue *q)
 {
-	memset(q->dead, 0, sizeof q->dead);
+	q->outages = (struct outage_list){0};
 	for (size_t n = 0; n < q->agenda.count; n++)
 		q->agenda.items[n].urgent = true;
 }
@@ -805,7 +761,7 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 		item->refused = false;
 		item->due = 0;
 		if (touched)
-			memset(q->dead, 0, sizeof q->dead);
+			q->outages = (struct outage_list){0};
 		break;
 	case WATCH_WAKE:
 		spool_walk(q->spool, add_name, q);
@@ -936,7 +892,7 @@ reload(struct queue *q)
 	q->spool->path = q->conf->spooldir;
 	crew_free(&q->crew);
 	crew_init(&q->crew, q->conf->workers);
-	memset(q->dead, 0, sizeof q->dead);
+	q->outages = (struct outage_list){0};
 	log_info("configuration read again");
 }
 
@@ -1014,53 +970,4 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 	}
 	agenda_free(&q.agenda);
 	watch_close(&q.watch);
-}
-
-/* In the background nobody waits for our descriptors, terminal or directory. */
-static void
-detach(void)
-{
-	int null = open("/dev/null", O_RDWR);
-
-	setsid();
-	if (chdir("/"))
-		log_warn("cannot change to /:");
-	umask(077);
-	for (int n = 1; n < NSIG; n++)
-		signal(n, SIG_DFL);
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
-		if (fd != STDERR_FILENO || !log_is_verbose())
-			dup2(null, fd);
-	if (null > 2)
-		close(null);
-	log_detach();
-}
-
-int
-queue_start(struct spool *s, const struct queue_options *o)
-{
-	struct queue_options background = *o;
-	int runner;
-	pid_t pid;
-
-	switch (spool_lock_runner(s, &runner)) {
-	case SPOOL_OK:
-		break;
-	case SPOOL_BUSY:
-		return o->now ? spool_touch_runner(s) : 0;
-	default:
-		return -1;
-	}
-	background.hush = true;
-	pid = _Fork(); /* fork, without what it does for threads */
-	if (pid == 0) {
-		/* The caller's lock files and pipes above all. */
-		int keeps[] = {s->dir, runner, log_fd()};
-		sandbox_close(keeps, sizeof keeps / sizeof *keeps);
-		detach();
-		queue_run(s, runner, &background);
-		_exit(EX_OK);
-	}
-	close(runner);
-	return pid < 0 ? -1 : 0;
 }

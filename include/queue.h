@@ -22,8 +22,4 @@ struct queue_options {
  * that was there had its attempt. runner: the lock's descriptor, closed at the end. */
 void queue_run(struct spool *s, int runner, const struct queue_options *o);
 
-/* Makes sure that a runner lives: starts one in the background if none does; with now, wakes
- * the one that does. 0, or -1 with errno: the mail is safe, but nobody delivers it now. */
-int queue_start(struct spool *s, const struct queue_options *o);
-
 #endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: ISC */
+#include "runner.h"
+#include "log.h"
+#include "sandbox.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* In the background nobody waits for our descriptors, terminal or directory. */
+static void
+detach(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	setsid();
+	if (chdir("/"))
+		log_warn("cannot change to /:");
+	umask(077);
+	for (int n = 1; n < NSIG; n++)
+		signal(n, SIG_DFL);
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		if (fd != STDERR_FILENO || !log_is_verbose())
+			dup2(null, fd);
+	if (null > 2)
+		close(null);
+	log_detach();
+}
+
+int
+runner_start(struct spool *s, const struct queue_options *o)
+{
+	struct queue_options background = *o;
+	int runner;
+	pid_t pid;
+
+	switch (spool_lock_runner(s, &runner)) {
+	case SPOOL_OK:
+		break;
+	case SPOOL_BUSY:
+		return o->now ? spool_touch_runner(s) : 0;
+	default:
+		return -1;
+	}
+	background.hush = true;
+	pid = _Fork(); /* fork, without what it does for threads */
+	if (pid == 0) {
+		/* The caller's lock files and pipes above all. */
+		int keeps[] = {s->dir, runner, log_fd()};
+		sandbox_close(keeps, sizeof keeps / sizeof *keeps);
+		detach();
+		queue_run(s, runner, &background);
+		_exit(EX_OK);
+	}
+	close(runner);
+	return pid < 0 ? -1 : 0;
+}

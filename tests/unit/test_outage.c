@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: ISC */
+#include "outage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct route
+mx(const char *domain, uint32_t key)
+{
+	return (struct route){.kind = ROUTE_MX, .domain = str_of(domain), .key = key};
+}
+
+static void
+test_by_domain(void **state)
+{
+	struct outage_list l = {0};
+	struct outcome why = outcome_make(TEMPFAIL, 4, 1, "refused");
+	struct route dead = mx("a.example", 7), same_key = mx("b.example", 7);
+	struct route smarthost = {.kind = ROUTE_SMARTHOST, .key = ROUTE_SMARTHOST_KEY};
+
+	(void)state;
+	assert_null(outage_find(&l, &dead, 0));
+	assert_false(outage_may_be(&l, 7, 0));
+	outage_add(&l, &dead, 1000, &why);
+	assert_string_equal(outage_find(&l, &dead, 999)->text, "refused");
+	assert_null(outage_find(&l, &dead, 1000));
+	/* Whoever finds a domain of the same key brings nobody down with it. */
+	assert_null(outage_find(&l, &same_key, 999));
+	assert_true(outage_may_be(&l, 7, 999));
+	assert_false(outage_may_be(&l, 7, 1000));
+	assert_null(outage_find(&l, &smarthost, 999));
+}
+
+static void
+test_full(void **state)
+{
+	struct outage_list l = {0};
+	struct outcome why = outcome_make(TEMPFAIL, 4, 1, "refused");
+	char name[32] = "x00.example";
+
+	(void)state;
+	for (int n = 0; n <= OUTAGES; n++) {
+		name[1] = (char)('0' + n / 10);
+		name[2] = (char)('0' + n % 10);
+		struct route r = mx(name, (uint32_t)n + 10);
+		outage_add(&l, &r, 1000 + n, &why);
+	}
+	/* The one that would have ended first has made room. */
+	struct route first = mx("x00.example", 10), second = mx("x01.example", 11);
+	struct route last = mx("x32.example", 42);
+	assert_null(outage_find(&l, &first, 1));
+	assert_non_null(outage_find(&l, &second, 1));
+	assert_non_null(outage_find(&l, &last, 1));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_by_domain),
+		cmocka_unit_test(test_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
