@@ -2,6 +2,7 @@
 #include "applets.h"
 #include "args.h"
 #include "clock.h"
+#include "direct.h"
 #include "file.h"
 #include "log.h"
 #include "nap.h"
@@ -19,7 +20,8 @@ enum { WAIT_MS = 60 * 1000 }; /* for the first attempt: -v, -odi */
 
 /* Letters that take a value, ours and those that others' sendmails have: their values must
  * never be taken for recipients. */
-static const char grammar[] = "A:B:b:C:cD:d;E:e:F:f:Gh:IiJ:L:M:mN:nO:o:p:Q:q;R:r:sTtUV:vX:x";
+static const char grammar[] =
+	"A:a:B:b:C:cD:d;E:e:F:f:Gh:IiJ:L:M:mN:nO:o:p:Q:q;R:r:S:sTtUV:vw:X:x";
 
 static const char usage_text[] =
 	"usage: sendmail [option...] [recipient...] < message\n"
@@ -30,17 +32,30 @@ static const char usage_text[] =
 	"  -bm -bp -bi -bq -bP   send; mailq; newaliases; queue only; print the configuration\n"
 	"  -bs           speak SMTP on standard input and output\n"
 	"  -odb -odi -odq        deliver in the background, wait for it, only queue\n"
-	"  -q[f], -q15m, -qI ID  try all that is queued now; keep running; try one message\n"
+	"  -odd          deliver now, without a queue: the exit status says what came of it\n"
+	"  -q[f], -q15m  try all that is queued now; keep running\n"
+	"  -qI ID, -qR TEXT, -qS TEXT  try one message; those with TEXT in a recipient or sender\n"
+	"  -oeq, -eq     no words about errors, only the exit status\n"
+	"  -S HOST, -au USER, -ap PASSWORD, -am METHOD, -w SECONDS\n"
+	"                a server for this message, its login and patience; as with -odd\n"
 	"  -C FILE, -O KEY=VALUE configuration file; one setting\n"
-	"  -L TAG, -v    name in the log; show what happens\n"
+	"  -L TAG        name in the log\n"
+	"  -v, -X FILE   show what happens; write that to a file\n"
 	"Other options of sendmail are accepted without effect.\n";
+
+enum { SERVER, AUTH_MECHANISM, CONNECT_TIME, COMMAND_TIME, SETTINGS };
 
 struct invocation {
 	struct site_options site;
 	char mode;              /* of -b: m p i q s P */
-	char delivery;          /* of -od: b i q */
+	char delivery;          /* of -od: b i q d */
 	bool run_queue, stay;
-	const char *queue_id;
+	char queue_key;         /* of -q: I R S */
+	const char *queue_value;
+	const char *login;      /* -au */
+	struct buf password;    /* -ap */
+	struct buf settings[SETTINGS]; /* what -S, -am and -w come to, as -O has it */
+	const char *session_log; /* -X */
 	bool take_recipients, dots, verbose;
 	const char *sender, *name;
 	struct addr_set rcpts;
@@ -85,27 +100,69 @@ take_mode(struct invocation *in, const char *value)
 		refuse(in, EX_USAGE, "-b%s is not supported (see sendmail --help)", value);
 }
 
+/* A value that may be attached to the letter before it, or stand in the next argument. */
+static const char *
+rest_of(const char *value, struct args *args)
+{
+	if (value[1])
+		return value + 1;
+	return args->argv[args->at] ? args->argv[args->at++] : "";
+}
+
 static void
 take_queue(struct invocation *in, const char *value, struct args *args)
 {
 	in->run_queue = true;
-	if (value[0] >= '0' && value[0] <= '9')
+	if (value[0] >= '0' && value[0] <= '9') {
 		in->stay = true;
-	else if (value[0] == 'I')
-		in->queue_id = value[1] ? value + 1 : args->argv[args->at] ?
-			       args->argv[args->at++] : "";
-	else if (value[0] && value[0] != 'f')
-		refuse(in, EX_USAGE, "-q%s is not supported: -q, -qf, -q15m or -qI ID", value);
+	} else if (value[0] && strchr("IRS", value[0])) {
+		in->queue_key = value[0];
+		in->queue_value = rest_of(value, args);
+	} else if (value[0] && value[0] != 'f') {
+		refuse(in, EX_USAGE, "-q%s is not supported: -q, -qf, -q15m, -qI ID, -qR or -qS TEXT",
+		       value);
+	}
 }
 
-/* -oi and the delivery modes; all others are accepted without effect. */
+/* -oi, the delivery modes, where errors go; all others are accepted without effect. */
 static void
 take_old_option(struct invocation *in, const char *value)
 {
 	if (strcmp(value, "i") == 0)
 		in->dots = false;
-	else if (value[0] == 'd' && value[1] && strchr("biq", value[1]))
+	else if (strcmp(value, "eq") == 0)
+		log_detach();
+	else if (value[0] == 'd' && value[1] && strchr("biqd", value[1]))
 		in->delivery = value[1];
+}
+
+/* BusyBox's options become settings, and delivery without a queue. */
+static void
+set(struct invocation *in, unsigned n, const char *key, const char *value)
+{
+	in->settings[n].len = 0;
+	buf_print(&in->settings[n], "%s=%s", key, value);
+	in->delivery = 'd';
+}
+
+static void
+take_login(struct invocation *in, const char *value, struct args *args)
+{
+	const char *rest = rest_of(value, args);
+
+	in->delivery = 'd';
+	if (value[0] == 'u') {
+		in->login = rest;
+	} else if (value[0] == 'p') {
+		/* Out of what ps shows, at once. */
+		buf_puts(&in->password, rest);
+		explicit_bzero((char *)rest, strlen(rest));
+	} else if (value[0] == 'm') {
+		set(in, AUTH_MECHANISM, "auth_mechanisms", rest);
+	} else {
+		refuse(in, EX_USAGE, "-a%s is not supported: -au USER, -ap PASSWORD, -am METHOD",
+		       value);
+	}
 }
 
 static void
@@ -132,6 +189,17 @@ take_option(struct invocation *in, int letter, const char *value, struct args *a
 	case 'b': take_mode(in, value); break;
 	case 'q': take_queue(in, value, args); break;
 	case 'o': take_old_option(in, value); break;
+	case 'e':
+		if (value[0] == 'q')
+			log_detach();
+		break;
+	case 'X': in->session_log = value; break;
+	case 'S': set(in, SERVER, "smarthost", value); break;
+	case 'w':
+		set(in, CONNECT_TIME, "connect_timeout", value);
+		set(in, COMMAND_TIME, "command_timeout", value);
+		break;
+	case 'a': take_login(in, value, args); break;
 	}
 }
 
@@ -146,6 +214,9 @@ parse(struct invocation *in, char **argv)
 	args_init(&args, argv);
 	while ((letter = args_next(&args, grammar, &value)) != ARGS_END)
 		take_option(in, letter, value, &args);
+	for (unsigned n = 0; n < SETTINGS; n++)
+		if (in->settings[n].len)
+			site_take_option(&in->site, 'O', buf_cstr(&in->settings[n]));
 }
 
 /* -f, else who we are; never without a domain. 0, or a status. */
@@ -209,19 +280,44 @@ wait_for_attempt(struct spool *spool, const char *id)
 }
 
 static int
+load_aliases(struct site *site)
+{
+	if (site_load_aliases(site, NULL, NULL) == 0)
+		return EX_OK;
+	log_error("cannot read the aliases file %s:", site->conf.aliases);
+	return EX_TEMPFAIL;
+}
+
+/* The message is in the queue. */
+static void
+deliver_later(struct invocation *in, struct site *site, struct spool *spool, const char *id)
+{
+	struct queue_options o = {.site = site};
+
+	log_debug("queued as %s", id);
+	if (in->mode == 'q' || in->delivery == 'q' || site->conf.defer)
+		return;
+	if (runner_start(spool, &o))
+		log_warn("%s is queued, but no queue runner could be started:", id);
+	else if (in->verbose || in->delivery == 'i')
+		wait_for_attempt(spool, id);
+}
+
+static int
 send_message(struct invocation *in, struct site *site)
 {
 	struct spool spool;
 	struct buf sender = {0}, why = {0};
 	char id[SPOOL_ID + 1];
+	bool direct = in->delivery == 'd';
 	int status = find_sender(in, site, &sender);
 
-	if (status || (status = site_open_spool(site, &spool)))
+	if (direct)
+		spool_open_memory(&spool);
+	else if (!status)
+		status = site_open_spool(site, &spool);
+	if (status || (status = load_aliases(site)))
 		return status;
-	if (site_load_aliases(site, NULL, NULL)) {
-		log_error("cannot read the aliases file %s:", site->conf.aliases);
-		return EX_TEMPFAIL;
-	}
 	struct submission sub = {
 		.conf = &site->conf, .aliases = &site->aliases, .sender = buf_view(&sender),
 		.name = str_of(in->name), .uid = site->self.uid,
@@ -233,14 +329,9 @@ send_message(struct invocation *in, struct site *site)
 		log_error("message not accepted: %.*s", STR_ARG(why));
 		return status;
 	}
-	log_debug("queued as %s", id);
-	if (in->mode == 'q' || in->delivery == 'q' || site->conf.defer)
-		return EX_OK;
-	struct queue_options o = {.site = site};
-	if (runner_start(&spool, &o))
-		log_warn("%s is queued, but no queue runner could be started:", id);
-	else if (in->verbose || in->delivery == 'i')
-		wait_for_attempt(&spool, id);
+	if (direct)
+		return direct_run(site, &spool, id);
+	deliver_later(in, site, &spool, id);
 	return EX_OK;
 }
 
@@ -269,37 +360,95 @@ serve(struct invocation *in, struct site *site)
 	};
 	int status = site_open_spool(site, &c.spool);
 
-	if (status)
+	if (status || (status = load_aliases(site)))
 		return status;
-	if (site_load_aliases(site, NULL, NULL)) {
-		log_error("cannot read the aliases file %s:", site->conf.aliases);
-		return EX_TEMPFAIL;
-	}
 	return session_run(&session, STDIN_FILENO, STDOUT_FILENO);
+}
+
+/* -qI, -qR, -qS: the messages meant. */
+struct selection {
+	struct spool *spool;
+	char key;
+	struct str value;
+	struct buf ids;
+};
+
+static bool
+contains(struct str s, struct str part)
+{
+	for (; s.len >= part.len; s = str_from(s, 1))
+		if (str_istarts(s, part))
+			return true;
+	return false;
+}
+
+static bool
+is_meant(const struct selection *s, const struct envelope *e, const struct journal *j)
+{
+	bool meant = s->key == 'S' && contains(e->sender, s->value);
+
+	for (size_t n = 0; n < j->count && s->key == 'R'; n++)
+		meant = meant || (j->rcpts[n].fate == JOURNAL_PENDING &&
+				  contains(j->rcpts[n].address, s->value));
+	return meant;
+}
+
+static void
+select_message(void *ctx, char state, struct str id)
+{
+	struct selection *s = ctx;
+	struct buf text = {0}, log = {0};
+	struct envelope e;
+	struct journal j;
+	const char *why;
+	int fd = state == 'Q' ? spool_peek(s->spool, state, id) : -1;
+
+	if (fd < 0)
+		return;
+	if (spool_read(fd, &text, &log, &e, &j, &why) == 0) {
+		if (is_meant(s, &e, &j) && spool_touch(s->spool, id) == 0)
+			buf_str(&s->ids, id);
+		journal_free(&j);
+		envelope_free(&e);
+	}
+	buf_free(&text);
+	buf_free(&log);
+	close(fd);
+}
+
+static int
+select_messages(struct selection *s)
+{
+	if (s->key == 'I' && spool_touch(s->spool, s->value) == 0)
+		buf_str(&s->ids, s->value);
+	else if (s->key != 'I' && s->value.len && spool_walk(s->spool, select_message, s))
+		log_error("cannot list %s:", s->spool->path);
+	if (s->ids.len)
+		return EX_OK;
+	log_error("no message waits in the queue that -q%c%.*s means (mailq lists them)", s->key,
+		  STR_ARG(s->value));
+	return EX_DATAERR;
 }
 
 static int
 run_queue(struct invocation *in, struct site *site)
 {
 	struct spool spool;
+	struct selection meant = {
+		.spool = &spool, .key = in->queue_key, .value = str_of(in->queue_value),
+	};
 	int status = site_open_spool(site, &spool);
 
-	if (status)
+	if (status || (status = load_aliases(site)))
 		return status;
-	if (site_load_aliases(site, NULL, NULL)) {
-		log_error("cannot read the aliases file %s:", site->conf.aliases);
-		return EX_TEMPFAIL;
-	}
 	if (in->rcpts.count) {
 		log_error("-q takes no recipients (an interval is attached, as in -q15m)");
 		return EX_USAGE;
 	}
-	if (in->queue_id && spool_touch(&spool, str_of(in->queue_id))) {
-		log_error("no message '%s' waits in the queue (mailq lists them)", in->queue_id);
-		return EX_DATAERR;
-	}
+	if (meant.key && (status = select_messages(&meant)))
+		return status;
 	struct queue_options o = {
-		.site = site, .stay = in->stay, .now = !in->queue_id, .first = str_of(in->queue_id),
+		.site = site, .stay = in->stay, .now = !meant.key, .first = buf_view(&meant.ids),
 	};
 	if (runner_start(&spool, &o)) {
 		log_error("cannot start the queue runner in %s:", site->conf.spooldir);
@@ -336,6 +485,10 @@ sendmail_main(int argc, char **argv)
 	if (in.mode == 'i')
 		return newaliases_main(argc, argv);
 	log_verbose(in.verbose);
+	if (in.session_log && site_is_set_id() && getuid() != 0)
+		die(EX_NOPERM, "-X is for those who own the mail system");
+	if (in.session_log && log_session(in.session_log))
+		log_warn("cannot write to %s (-X):", in.session_log);
 	status = site_load(&site, &in.site);
 	if (in.mode == 'P' && status == EX_CONFIG)
 		print_conf(&site);
@@ -345,6 +498,10 @@ sendmail_main(int argc, char **argv)
 		return print_conf(&site);
 	if (in.run_queue)
 		return run_queue(&in, &site);
+	if (in.login || in.password.len) {
+		site.conf.login = in.login ? in.login : "";
+		site.conf.password = buf_cstr(&in.password);
+	}
 	if (in.mode == 's')
 		return serve(&in, &site);
 	return send_message(&in, &site);

@@ -75,7 +75,7 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 	if (*pid == 0) {
 		/* The claims of other messages are flocks that this process now shares:
 		 * first of all it lets go of them. */
-		int keeps[] = {child->fd, keep, log_fd()};
+		int keeps[] = {child->fd, keep, log_fd(), log_session_fd()};
 		sandbox_close(keeps, sizeof keeps / sizeof *keeps);
 		sandbox_follow(runner);
 		sigset_t none;

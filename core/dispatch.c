@@ -109,6 +109,16 @@ dispatch_release(struct dispatch *d, const struct attempt *a)
 	}
 }
 
+void
+dispatch_finish(struct dispatch *d)
+{
+	for (size_t n = 0; n < d->crew.slots; n++) {
+		struct crew_worker *w = &d->crew.slot[n];
+		if (w->pid && !w->local)
+			worker_send(&w->link, &(struct worker_frame){.kind = WORKER_FINISH, .fd = -1});
+	}
+}
+
 /* --- to workers ------------------------------------------------------------------------- */
 
 /* In attempt.h's marks: in whose hands a recipient is. */

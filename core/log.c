@@ -18,8 +18,9 @@ static struct {
 	const char *name;
 	enum sink_kind kind;
 	int fd;
+	int session;
 	bool verbose, detached;
-} out = {"mtabox", SINK_NONE, -1, false, false};
+} out = {"mtabox", SINK_NONE, -1, -1, false, false};
 
 /* RFC 3164 priorities: facility mail (2), severities debug, info, warning, error. */
 static const unsigned char priority[] = {2 * 8 + 7, 2 * 8 + 6, 2 * 8 + 4, 2 * 8 + 3};
@@ -39,7 +40,7 @@ log_verbose(bool on)
 bool
 log_is_verbose(void)
 {
-	return out.verbose;
+	return out.verbose || out.session >= 0;
 }
 
 void
@@ -52,6 +53,27 @@ int
 log_fd(void)
 {
 	return out.fd;
+}
+
+int
+log_session_fd(void)
+{
+	return out.session;
+}
+
+static int
+open_file(const char *path)
+{
+	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+}
+
+int
+log_session(const char *path)
+{
+	if (out.session >= 0)
+		close(out.session);
+	out.session = path ? open_file(path) : -1;
+	return path && out.session < 0 ? -1 : 0;
 }
 
 static int
@@ -76,8 +98,7 @@ log_open(const char *path)
 		close(out.fd);
 	if (path && *path) {
 		out.kind = SINK_FILE;
-		out.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-			      O_NONBLOCK, 0600);
+		out.fd = open_file(path);
 		if (out.fd >= 0)
 			return 0;
 		err = errno;
@@ -149,9 +170,12 @@ log_vprint(enum log_level level, const char *fmt, va_list ap)
 				 out.kind == SINK_FILE ? "\n" : "");
 		emit(out.fd, line, len);
 	}
-	if (person) {
+	if (person || out.session >= 0) {
 		size_t len = fmt_print(line, sizeof line, "%s: %s\n", out.name, text);
-		emit(STDERR_FILENO, line, len);
+		if (person)
+			emit(STDERR_FILENO, line, len);
+		if (out.session >= 0)
+			emit(out.session, line, len);
 	}
 	errno = err;
 }

@@ -347,13 +347,15 @@ wake_all(struct queue *q)
 static void
 wake_first(struct queue *q)
 {
-	struct str id = q->options->first;
-	struct agenda_item *item = id.len ? agenda_find(&q->agenda, id) : NULL;
+	struct str ids = q->options->first;
 
 	if (q->options->now)
 		wake_all(q);
-	else if (item)
-		item->urgent = true;
+	for (; ids.len >= SPOOL_ID; ids = str_from(ids, SPOOL_ID)) {
+		struct agenda_item *item = agenda_find(&q->agenda, str_upto(ids, SPOOL_ID));
+		if (item)
+			item->urgent = true;
+	}
 }
 
 static void
@@ -484,6 +486,7 @@ hush(struct queue *q)
 	if (null < 0)
 		return;
 	log_verbose(false);
+	log_session(NULL);
 	dup2(null, STDERR_FILENO);
 	close(null);
 }

@@ -232,9 +232,10 @@ load_secrets(struct relay *r)
 {
 	struct stat st;
 	const char *path = r->conf->auth_file;
-	int fd = *path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	bool wanted = *path && !r->conf->login;
+	int fd = wanted ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
 
-	if (fd < 0 && (!*path || errno == ENOENT))
+	if (fd < 0 && (!wanted || errno == ENOENT))
 		return;
 	if (fd < 0 || fstat(fd, &st)) {
 		r->secrets_problem = outcome_make(PERMFAIL, 7, 0, "auth_file %s: %s", path,
@@ -301,6 +302,11 @@ find_secret(const struct relay *r, struct str host, struct str user, struct str 
 {
 	struct str text = buf_view(&r->secrets);
 
+	if (r->conf->login) {
+		*found_user = str_of(r->conf->login);
+		*password = str_of(r->conf->password);
+		return true;
+	}
 	while (text.len > 0) {
 		struct str line = str_trim(str_cut(&text, '\n'));
 		struct str name = str_cut(&line, '|');

@@ -48,7 +48,7 @@ runner_start(struct spool *s, const struct queue_options *o)
 	pid = _Fork(); /* fork, without what it does for threads */
 	if (pid == 0) {
 		/* The caller's lock files and pipes above all. */
-		int keeps[] = {s->dir, runner, log_fd()};
+		int keeps[] = {s->dir, runner, log_fd(), log_session_fd()};
 		sandbox_close(keeps, sizeof keeps / sizeof *keeps);
 		detach();
 		queue_run(s, runner, &background);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -186,6 +187,7 @@ spool_open(struct spool *s, const struct conf *c, struct buf *why)
 
 	*s = (struct spool){
 		.dir = open(c->spooldir, flags),
+		.memory = -1,
 		.path = c->spooldir,
 		.size_limit = c->spool_size_limit,
 		.count_limit = c->spool_count_limit,
@@ -209,11 +211,25 @@ spool_open(struct spool *s, const struct conf *c, struct buf *why)
 }
 
 void
+spool_open_memory(struct spool *s)
+{
+	*s = (struct spool){.dir = -1, .memory = -1, .path = "memory"};
+}
+
+static bool
+is_in_memory(const struct spool *s)
+{
+	return s->dir < 0;
+}
+
+void
 spool_close(struct spool *s)
 {
 	if (s->dir >= 0)
 		close(s->dir);
-	s->dir = -1;
+	if (s->memory >= 0)
+		close(s->memory);
+	s->dir = s->memory = -1;
 }
 
 int
@@ -325,7 +341,7 @@ check_free(const struct spool *s, struct buf *why)
 int
 spool_room(const struct spool *s, struct buf *why)
 {
-	return check_free(s, why) || check_usage(s, why) ? -1 : 0;
+	return !is_in_memory(s) && (check_free(s, why) || check_usage(s, why)) ? -1 : 0;
 }
 
 /* Drafts */
@@ -336,7 +352,7 @@ take_back(struct spool *s, struct spool_draft *d)
 {
 	int err = errno;
 
-	for (const char *state = "TQ"; *state; state++) {
+	for (const char *state = "TQ"; *state && !is_in_memory(s); state++) {
 		struct name name = make_name(*state, d->id);
 		if (file_is(d->fd, s->dir, name.z) == 1)
 			unlinkat(s->dir, name.z, 0);
@@ -387,6 +403,11 @@ try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 int
 spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 {
+	if (is_in_memory(s)) {
+		make_id(now, d->id);
+		d->fd = memfd_create("mail", MFD_CLOEXEC);
+		return d->fd < 0 ? -1 : 0;
+	}
 	for (unsigned i = 0; i < CREATE_TRIES; i++) {
 		enum spool_result result = try_create(s, now, d);
 		if (result == SPOOL_OK || result == SPOOL_ERROR)
@@ -416,9 +437,14 @@ int
 spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
 {
 	struct name draft = make_name('T', d->id), queued = make_name('Q', d->id);
+	int rc = check_draft(d, fixed) || file_write_at(d->fd, fixed, 0) ? -1 : 0;
 
-	if (check_draft(d, fixed) || file_write_at(d->fd, fixed, 0) || file_sync(d->fd) ||
-	    rename_new(s, draft.z, queued.z)) {
+	if (rc == 0 && is_in_memory(s)) {
+		s->memory = d->fd;
+		d->fd = -1;
+		return 0;
+	}
+	if (rc || file_sync(d->fd) || rename_new(s, draft.z, queued.z)) {
 		take_back(s, d);
 		return -1;
 	}
@@ -471,6 +497,11 @@ spool_claim(struct spool *s, char state, struct str id, struct spool_claim *c)
 	if (!spool_is_id(id))
 		return SPOOL_GONE;
 	memcpy(c->id, id.ptr, SPOOL_ID);
+	if (is_in_memory(s)) {
+		c->fd = s->memory;
+		s->memory = -1;
+		return c->fd < 0 ? SPOOL_GONE : SPOOL_OK;
+	}
 	struct name name = make_name(state, c->id);
 	int fd = open_own(s, name.z, O_RDONLY);
 	if (fd < 0)
@@ -612,6 +643,8 @@ spool_append(struct spool *s, struct spool_claim *c, struct str lines,
 	struct stat st;
 	char last = '\n';
 
+	if (is_in_memory(s))
+		return 0;
 	if (c->journal < 0 && open_journal(s, c))
 		return -1;
 	errno = ENOENT; /* for st_nlink */
@@ -645,7 +678,7 @@ spool_remove(struct spool *s, struct spool_claim *c)
 {
 	struct name name = make_name(c->state, c->id);
 
-	if (unlinkat(s->dir, name.z, 0) && errno != ENOENT)
+	if (!is_in_memory(s) && unlinkat(s->dir, name.z, 0) && errno != ENOENT)
 		return -1;
 	spool_release(c);
 	return 0;

@@ -48,6 +48,9 @@ bool dispatch_has_room(const struct dispatch *d, uint32_t key);
 bool dispatch_keeps_lock(const struct dispatch *d, const struct attempt *a);
 void dispatch_release(struct dispatch *d, const struct attempt *a);
 
+/* Tells workers that nothing more will come. */
+void dispatch_finish(struct dispatch *d);
+
 bool dispatch_is_idle(const struct dispatch *d); /* no message and no worker */
 
 /* Fills fds, at most 2 * LIMIT_WORKERS, for poll; returns how many. */

@@ -19,6 +19,12 @@ void log_name(const char *name);
 
 /* Shows LOG_DEBUG and LOG_INFO on standard error as well (-v). */
 void log_verbose(bool on);
+
+/* What log_verbose would show goes to this file as well (-X; appended to, created 0600), NULL:
+ * no more. -1 with errno: it cannot be opened. */
+int log_session(const char *path);
+
+/* Whether somebody wants to see the details. */
 bool log_is_verbose(void);
 
 /* Background: nothing to standard error from now on (unless verbose). */
@@ -29,8 +35,10 @@ void log_detach(void);
  * that path cannot be opened, and the system's log is used. */
 int log_open(const char *path);
 
-/* The open log's descriptor, or -1: what a child that closes all others keeps. */
+/* The descriptors of the open log and of log_session's file, or -1: what a child that closes
+ * all others keeps. */
 int log_fd(void);
+int log_session_fd(void);
 
 void log_print(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

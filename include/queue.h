@@ -15,7 +15,7 @@ struct queue_options {
 	bool stay;            /* do not exit when the queue is empty (-q15m) */
 	bool hush;            /* let go of standard error after the first attempts */
 	bool now;             /* everything counts as due in the first pass */
-	struct str first;     /* so does the message of this id; or empty */
+	struct str first;     /* so do the messages of these ids, one behind the other */
 };
 
 /* Runs until the queue is empty, or for ever with stay, or (conf->defer) until each message

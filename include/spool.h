@@ -23,7 +23,8 @@
 enum { SPOOL_ID = 16 }; /* characters of an id: 40 bits of seconds, 40 random, in base32 */
 
 struct spool {
-	int dir;
+	int dir;                                /* -1: in memory */
+	int memory;                             /* the message there, or -1 */
 	const char *path;                       /* borrowed, for messages */
 	uint64_t size_limit, count_limit, min_free;
 };
@@ -33,6 +34,11 @@ struct spool {
  * and the remedy. */
 int spool_open(struct spool *s, const struct conf *c, struct buf *why);
 void spool_close(struct spool *s);
+
+/* A spool for one message, in memory: for delivery while the caller waits, by whom the message
+ * is still kept. Draft and claim work as in a directory; nothing outlives the process, and
+ * what is appended goes nowhere. */
+void spool_open_memory(struct spool *s);
 
 /* Is there room for one more message? 0; -1 with the reason, numbers included, in *why. */
 int spool_room(const struct spool *s, struct buf *why);
