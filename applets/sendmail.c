@@ -112,13 +112,15 @@ rest_of(const char *value, struct args *args)
 static void
 take_queue(struct invocation *in, const char *value, struct args *args)
 {
+	char key = value[0];
+
 	in->run_queue = true;
-	if (value[0] >= '0' && value[0] <= '9') {
+	if (key >= '0' && key <= '9') {
 		in->stay = true;
-	} else if (value[0] && strchr("IRS", value[0])) {
-		in->queue_key = value[0];
+	} else if (key && strchr("IRS", key)) {
+		in->queue_key = key;
 		in->queue_value = rest_of(value, args);
-	} else if (value[0] && value[0] != 'f') {
+	} else if (key && key != 'f') {
 		refuse(in, EX_USAGE, "-q%s is not supported: -q, -qf, -q15m, -qI ID, -qR or -qS TEXT",
 		       value);
 	}
