@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <sysexits.h>
 
-enum { FINISH_MS = 2000 }; /* for workers to take their leave of a server */
+enum {
+	FINISH_MS = 2000,   /* for workers to take their leave of a server */
+};
 
 /* What is still in the way when no worker could be started. */
 static void
@@ -50,6 +52,27 @@ deliver(struct dispatch *d, struct attempt *a)
 	}
 }
 
+/* Other than for a queue, a password that is refused, or that may not be sent, is final. */
+static int
+status_of(const struct outcome *o)
+{
+	bool login = o->code == OUTCOME_AUTH_REFUSED || (o->code == 0 && o->subject == 7);
+
+	return login ? EX_NOPERM : outcome_sysexit(o);
+}
+
+static void
+say(struct str address, const struct outcome *o)
+{
+	struct buf status = {0};
+
+	if (o->code)
+		buf_print(&status, "%u ", (unsigned)o->code);
+	outcome_print_status(o, &status);
+	log_error("not delivered to <%.*s>: %s (%s)", STR_ARG(address), o->text, buf_cstr(&status));
+	buf_free(&status);
+}
+
 /* Says what went wrong. The status of the first of the worst. */
 static int
 report(const struct attempt *a)
@@ -62,8 +85,8 @@ report(const struct attempt *a)
 		if (r->fate == JOURNAL_SENT)
 			continue;
 		int *status = o.verdict == PERMFAIL ? &permanent : &temporary;
-		*status = *status ? *status : outcome_sysexit(&o);
-		log_error("not delivered to <%.*s>: %s", STR_ARG(r->address), o.text);
+		*status = *status ? *status : status_of(&o);
+		say(r->address, &o);
 	}
 	return permanent ? permanent : temporary;
 }

@@ -22,7 +22,6 @@ enum {
 	SYNC_MS = 200,     /* removals reach the disk within */
 	SYNC_COUNT = 16,
 	STOP_MS = 4000,    /* after SIGTERM: for final replies */
-	AUTH_REFUSED = 535, /* RFC 4954 6 */
 };
 
 struct queue {
@@ -56,7 +55,7 @@ is_expired(const struct queue *q, const struct attempt *a, size_t n, const struc
 	const struct journal_rcpt *r = &a->journal.rcpts[n];
 	struct retry_policy p = policy(q);
 
-	if (journal_outcome(r).code == AUTH_REFUSED)
+	if (journal_outcome(r).code == OUTCOME_AUTH_REFUSED)
 		p.lifetime = q->conf->auth_fail_lifetime;
 	return retry_expired(&p, &a->journal, r, now);
 }

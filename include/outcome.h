@@ -11,6 +11,8 @@
 #include "buf.h"
 #include "limit.h"
 
+enum { OUTCOME_AUTH_REFUSED = 535 }; /* a code: RFC 4954 6 */
+
 enum verdict { TEMPFAIL, DELIVERED, PERMFAIL };
 
 struct outcome {
