@@ -454,6 +454,16 @@ addr_print_user(struct str address, struct buf *out)
 }
 
 void
+addr_print_local(struct str user, struct buf *out)
+{
+	size_t start = out->len;
+
+	buf_str(out, user);
+	if (!is_dot_string(user))
+		quote(out, start);
+}
+
+void
 addr_set_free(struct addr_set *set)
 {
 	buf_free(&set->text);
@@ -470,8 +480,8 @@ addr_set_get(const struct addr_set *set, size_t i)
 	return str_from(str_upto(buf_view(&set->text), set->ends[i]), start);
 }
 
-static bool
-is_same(struct str a, struct str b)
+bool
+addr_same(struct str a, struct str b)
 {
 	size_t local = addr_local(a).len;
 
@@ -480,9 +490,9 @@ is_same(struct str a, struct str b)
 	return local == a.len || str_eq(str_upto(a, local), str_upto(b, local));
 }
 
-/* FNV-1a, blind to case as is_same is in part. */
-static uint32_t
-hash(struct str s)
+/* FNV-1a, blind to case as addr_same is in part. */
+uint32_t
+addr_hash(struct str s)
 {
 	uint32_t h = 2166136261u;
 
@@ -495,9 +505,9 @@ hash(struct str s)
 static uint32_t *
 find_slot(const struct addr_set *set, struct str address)
 {
-	size_t mask = set->slot_count - 1, i = hash(address) & mask;
+	size_t mask = set->slot_count - 1, i = addr_hash(address) & mask;
 
-	while (set->slots[i] && !is_same(addr_set_get(set, set->slots[i] - 1), address))
+	while (set->slots[i] && !addr_same(addr_set_get(set, set->slots[i] - 1), address))
 		i = (i + 1) & mask;
 	return &set->slots[i];
 }

@@ -38,13 +38,20 @@ struct str addr_local(struct str address);  /* as it stands, quotes included */
 struct str addr_domain(struct str address);
 /* The local part's meaning: without quotes and backslashes, appended to *out. */
 void addr_print_user(struct str address, struct buf *out);
+/* The way back: such a user as a canonical local part. */
+void addr_print_local(struct str user, struct buf *out);
 
 /* True for a syntactically valid domain, without a final dot, or address literal; what -f,
  * mailname and the rest of the configuration accept. */
 bool addr_is_domain(struct str s);
 
-/* A set of canonical addresses that keeps their order. Equal means: same domain without
- * regard to case, same local part (without regard to case where there is no domain). */
+/* Same domain without regard to case, same local part (without regard to case where there is
+ * no domain). */
+bool addr_same(struct str a, struct str b);
+/* The same number for two that are the same. */
+uint32_t addr_hash(struct str address);
+
+/* A set of canonical addresses, no two the same, that keeps their order. */
 struct addr_set {
 	struct buf text;   /* addresses one behind the other */
 	size_t *ends;      /* end offset of each in text */
@@ -55,7 +62,7 @@ struct addr_set {
 void addr_set_free(struct addr_set *set);
 /* True: was not there and is now. */
 bool addr_set_add(struct addr_set *set, struct str address);
-/* Index of the one equal to address, or set->count. */
+/* Index of the one that is the same as address, or set->count. */
 size_t addr_set_find(const struct addr_set *set, struct str address);
 /* The i-th added; valid until the next add. */
 struct str addr_set_get(const struct addr_set *set, size_t i);
