@@ -378,8 +378,8 @@ add_target(struct attempt *a, struct str address, struct addr_set *targets)
 static bool
 is_unreachable(const struct attempt *a, struct str address)
 {
-	for (size_t n = a->journal.envelope_count; n < a->journal.count; n++)
-		if (a->journal.rcpts[n].fate == JOURNAL_FAILED &&
+	for (size_t n = 0; n < a->journal.count; n++)
+		if (a->journal.rcpts[n].bounce && a->journal.rcpts[n].fate == JOURNAL_FAILED &&
 		    str_ieq(a->journal.rcpts[n].address, address))
 			return true;
 	return false;

@@ -149,14 +149,18 @@ static void
 print_header(const struct dsn *d, bool eightbit, struct buf *out)
 {
 	struct str original = original_id(d->header);
+	const struct journal_rcpt *r = bounce_of(d);
 
+	/* To whom it was sent first: all to whom that led are sent the same. */
+	while (r->parent)
+		r = &d->journal->rcpts[r->parent - 1];
 	buf_print(out, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\nTo: ",
 		  STR_ARG(d->host));
-	render_address(bounce_of(d)->address, d->host, out);
+	render_address(r->address, d->host, out);
 	buf_puts(out, "\nSubject: Undelivered Mail Returned to Sender\n");
 	print_date("Date", d->date, out);
 	buf_print(out, "Message-ID: <%.*s.bounce%u@%.*s>\n", STR_ARG(d->id),
-		  bounce_of(d)->bounce, STR_ARG(d->host));
+		  r->bounce, STR_ARG(d->host));
 	if (original.len > 0)
 		buf_print(out, "In-Reply-To: %.*s\nReferences: %.*s\n", STR_ARG(original),
 			  STR_ARG(original));

@@ -81,7 +81,7 @@ envelope_print(const struct envelope *e, struct buf *out)
 		print_line("name", e->name, out);
 	print_line("sender", e->sender, out);
 	for (size_t i = 0; i < e->rcpt_count; i++)
-		print_line("rcpt", e->rcpts[i], out);
+		print_line(e->rcpts[i].alias ? "alias" : "rcpt", e->rcpts[i].address, out);
 	buf_putc(out, '\n');
 
 	copy.offset = out->len - start;
@@ -182,26 +182,36 @@ parse_submitter(struct str value, struct envelope *e)
 	return true;
 }
 
+/* Takes a recipient's line off *rest. NULL, or what is wrong with it. */
+static const char *
+parse_rcpt(struct str *rest, struct envelope_rcpt *r)
+{
+	r->alias = take_line(rest, STR("alias"), &r->address);
+	if (!r->alias && !take_line(rest, STR("rcpt"), &r->address))
+		return "the envelope's recipients are damaged";
+	if (!envelope_is_address(r->address) || (r->alias && addr_domain(r->address).len > 0))
+		return "a recipient in the envelope is no address";
+	return NULL;
+}
+
 /* What stands behind the sender: one line for each recipient and the empty line. */
 static const char *
 parse_rcpts(struct str rest, struct envelope *e)
 {
 	size_t lines = 0;
-	struct str *rcpts;
+	struct envelope_rcpt *rcpts;
+	const char *why = NULL;
 
 	for (size_t i = 0; i < rest.len; i++)
 		lines += rest.ptr[i] == '\n';
 	if (lines < 2)
 		return "the envelope has no recipient";
 	e->rcpts = rcpts = buf_array(NULL, lines - 1, sizeof *rcpts);
-	while (e->rcpt_count < lines - 1) {
-		struct str *rcpt = &rcpts[e->rcpt_count++];
-		if (!take_line(&rest, STR("rcpt"), rcpt))
-			return "the envelope's recipients are damaged";
-		if (!envelope_is_address(*rcpt))
-			return "a recipient in the envelope is no address";
-	}
-	return str_eq(rest, STR("\n")) ? NULL : "the envelope has no empty line";
+	while (!why && e->rcpt_count < lines - 1)
+		why = parse_rcpt(&rest, &rcpts[e->rcpt_count++]);
+	if (!why && !str_eq(rest, STR("\n")))
+		why = "the envelope has no empty line";
+	return why;
 }
 
 static const char *

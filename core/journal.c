@@ -9,6 +9,7 @@
 enum {
 	CHECKSUM = 1 + 8,      /* " 7a3b9c01" */
 	SET_PART = LIMIT_JOURNAL_LINE - LIMIT_ADDRESS - 128, /* of a set, in one line */
+	SLOTS = 1024,          /* for hashes: a power of two */
 	AGE_MAX = INT32_MAX,   /* 68 years: sums of ages cannot overflow */
 };
 
@@ -17,6 +18,15 @@ static const char *const verdict_words[] = {
 	[DELIVERED] = "sent",
 	[PERMFAIL] = "failed",
 };
+
+static const char *const kind_words[] = {
+	[JOURNAL_ADDRESS] = "address",
+	[JOURNAL_ALIAS] = "alias",
+	[JOURNAL_MAILBOX] = "mailbox",
+	[JOURNAL_ALIAS_PART] = "alias-part",
+	[JOURNAL_FORWARD_PART] = "forward-part",
+};
+enum { KINDS = sizeof kind_words / sizeof *kind_words };
 
 /* One line, its checksum proved and taken off. */
 struct event {
@@ -281,6 +291,16 @@ cover_rcpt(void *ctx, size_t rcpt)
 		j->rcpts[rcpt].bounced = true;
 }
 
+static void
+add_rcpt(struct journal *j, const struct journal_rcpt *r)
+{
+	if (j->count == j->cap) {
+		j->cap = 2 * j->cap + 1;
+		j->rcpts = buf_array(j->rcpts, j->cap, sizeof *j->rcpts);
+	}
+	j->rcpts[j->count++] = *r;
+}
+
 static bool
 fold_bounce(struct journal *j, const struct event *ev)
 {
@@ -289,22 +309,102 @@ fold_bounce(struct journal *j, const struct event *ev)
 		return false;
 	visit_set(ev->set, j, cover_rcpt, j);
 
-	size_t number = j->count - j->envelope_count;
 	/* The same line again: its writer was not told that it stood. */
-	for (size_t i = 0; i < number; i++)
-		if (str_eq(j->covers[i], ev->set) &&
-		    str_eq(j->rcpts[j->envelope_count + i].address, ev->args))
+	for (size_t i = 0; i < j->count; i++) {
+		const struct journal_rcpt *r = &j->rcpts[i];
+		if (r->bounce && !r->parent && str_eq(r->address, ev->args) &&
+		    str_eq(j->covers[r->bounce - 1], ev->set))
 			return true;
+	}
+	size_t number = j->bounce_count++;
 	j->covers = buf_array(j->covers, number + 1, sizeof *j->covers);
 	j->covers[number] = ev->set;
 	j->bounce_ages = buf_array(j->bounce_ages, number + 1, sizeof *j->bounce_ages);
 	j->bounce_ages[number] = journal_age(j, &ev->at);
-	j->rcpts = buf_array(j->rcpts, j->count + 1, sizeof *j->rcpts);
-	j->rcpts[j->count++] = (struct journal_rcpt){
+	add_rcpt(j, &(struct journal_rcpt){
 		.address = ev->args,
+		.kind = JOURNAL_ALIAS,
 		.bounce = (uint32_t)number + 1,
 		.last_at = ev->at,
-	};
+	});
+	return true;
+}
+
+/* Where recipients begin that may be the same as r, so that an expansion to thousands does
+ * not look at each for each. */
+static uint32_t *
+find_slot(const struct journal *j, const struct journal_rcpt *r)
+{
+	return &j->slots[(addr_hash(r->address) + r->part) % SLOTS];
+}
+
+static void
+hash_all(struct journal *j)
+{
+	if (!j->slots) {
+		j->slots = buf_array(NULL, SLOTS, sizeof *j->slots);
+		memset(j->slots, 0, SLOTS * sizeof *j->slots);
+	}
+	while (j->hashed < j->count) {
+		struct journal_rcpt *r = &j->rcpts[j->hashed++];
+		uint32_t *slot = find_slot(j, r);
+		r->namesake = *slot;
+		*slot = (uint32_t)j->hashed;
+	}
+}
+
+/* Whether there is one already to do for what r is there for: from an earlier line for r
+ * itself, or from elsewhere. The latter must not have been expanded: of two that lead to each
+ * other, both would count as done and nobody would have the mail. */
+static bool
+is_there(struct journal *j, const struct journal_rcpt *r)
+{
+	hash_all(j);
+	for (uint32_t next = *find_slot(j, r); next; next = j->rcpts[next - 1].namesake) {
+		const struct journal_rcpt *other = &j->rcpts[next - 1];
+		if (other->kind == r->kind && other->part == r->part &&
+		    other->bounce == r->bounce && addr_same(other->address, r->address) &&
+		    (other->parent == r->parent || !other->expanded))
+			return true;
+	}
+	return false;
+}
+
+static bool
+take_kind(struct str *args, struct journal_rcpt *r)
+{
+	struct str word = str_cut(args, ' ');
+	unsigned kind = 0;
+	uint64_t part = 0;
+
+	while (kind < KINDS && !str_eq(word, str_of(kind_words[kind])))
+		kind++;
+	if (kind == KINDS)
+		return false;
+	r->kind = (enum journal_kind)kind;
+	if (kind == JOURNAL_ALIAS_PART || kind == JOURNAL_FORWARD_PART)
+		if (str_number(str_cut(args, ' '), UINT32_MAX, &part) || part == 0)
+			return false;
+	r->part = (unsigned)part;
+	return true;
+}
+
+static bool
+fold_expand(struct journal *j, const struct event *ev)
+{
+	struct journal_rcpt r = {.address = ev->args, .last_at = ev->at};
+	uint64_t parent;
+
+	if (j->count == 0 || str_number(ev->set, j->count - 1, &parent) ||
+	    !take_kind(&r.address, &r) || !envelope_is_address(r.address))
+		return false;
+	if (j->rcpts[parent].fate != JOURNAL_PENDING)
+		return true;
+	j->rcpts[parent].expanded = true;
+	r.parent = (uint32_t)parent + 1;
+	r.bounce = j->rcpts[parent].bounce;
+	if (!is_there(j, &r))
+		add_rcpt(j, &r);
 	return true;
 }
 
@@ -320,6 +420,8 @@ fold_event(struct journal *j, const struct event *ev)
 		return fold_mailbox(j, ev);
 	if (str_eq(ev->word, STR("bounce")))
 		return fold_bounce(j, ev);
+	if (str_eq(ev->word, STR("expand")))
+		return fold_expand(j, ev);
 	return false;
 }
 
@@ -354,19 +456,8 @@ fold_line(struct journal *j, struct str line)
 }
 
 void
-journal_fold(struct str text, const struct envelope *e, struct journal *j)
+journal_fold_more(struct journal *j, struct str text)
 {
-	*j = (struct journal){
-		.rcpts = buf_array(NULL, e->rcpt_count, sizeof *j->rcpts),
-		.count = e->rcpt_count,
-		.envelope_count = e->rcpt_count,
-		.newest = e->arrived,
-	};
-	for (size_t i = 0; i < j->count; i++)
-		j->rcpts[i] = (struct journal_rcpt){
-			.address = e->rcpts[i],
-			.last_at = e->arrived,
-		};
 	while (text.len > 0) {
 		size_t end = str_find(text, '\n');
 		/* The checksum decides, also of a last line that lost only its LF: the next
@@ -378,11 +469,31 @@ journal_fold(struct str text, const struct envelope *e, struct journal *j)
 }
 
 void
+journal_fold(struct str text, const struct envelope *e, struct journal *j)
+{
+	*j = (struct journal){
+		.rcpts = buf_array(NULL, e->rcpt_count, sizeof *j->rcpts),
+		.cap = e->rcpt_count,
+		.newest = e->arrived,
+	};
+	while (j->count < e->rcpt_count) {
+		const struct envelope_rcpt *r = &e->rcpts[j->count];
+		j->rcpts[j->count++] = (struct journal_rcpt){
+			.address = r->address,
+			.kind = r->alias ? JOURNAL_ALIAS : JOURNAL_ADDRESS,
+			.last_at = e->arrived,
+		};
+	}
+	journal_fold_more(j, text);
+}
+
+void
 journal_free(struct journal *j)
 {
 	free(j->rcpts);
 	free(j->covers);
 	free(j->bounce_ages);
+	free(j->slots);
 	*j = (struct journal){0};
 }
 
@@ -404,6 +515,18 @@ journal_unbounced(const struct journal *j)
 	for (size_t i = 0; i < j->count; i++)
 		n += j->rcpts[i].fate == JOURNAL_FAILED && !j->rcpts[i].bounced;
 	return n;
+}
+
+bool
+journal_has_ancestor(const struct journal *j, size_t n, enum journal_kind kind,
+		     struct str address)
+{
+	for (const struct journal_rcpt *r = &j->rcpts[n];; r = &j->rcpts[r->parent - 1]) {
+		if (r->kind == kind && addr_same(r->address, address))
+			return true;
+		if (!r->parent)
+			return false;
+	}
 }
 
 struct outcome
@@ -504,13 +627,21 @@ journal_print_outcome(const struct stamp *now, struct str set, const struct outc
 	}
 }
 
+/* The same for a set of one. */
+static size_t
+begin_rcpt_line(const char *word, const struct stamp *now, size_t rcpt, struct buf *out)
+{
+	char set[24];
+	size_t len = fmt_print(set, sizeof set, "%zu", rcpt);
+
+	return begin_line(word, now, (struct str){set, len}, out);
+}
+
 void
 journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device, uint64_t inode,
 		      uint64_t start, struct buf *out)
 {
-	char set[24];
-	size_t len = fmt_print(set, sizeof set, "%zu", rcpt);
-	size_t line = begin_line("mailbox", now, (struct str){set, len}, out);
+	size_t line = begin_rcpt_line("mailbox", now, rcpt, out);
 
 	buf_print(out, " %llu %llu %llu", (unsigned long long)device,
 		  (unsigned long long)inode, (unsigned long long)start);
@@ -527,4 +658,17 @@ journal_print_bounce(const struct stamp *now, struct str set, struct str address
 		buf_str(out, address);
 		end_line(start, out);
 	}
+}
+
+void
+journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kind,
+		     unsigned part, struct str address, struct buf *out)
+{
+	size_t line = begin_rcpt_line("expand", now, rcpt, out);
+
+	buf_print(out, " %s ", kind_words[kind]);
+	if (part)
+		buf_print(out, "%u ", part);
+	buf_str(out, address);
+	end_line(line, out);
 }

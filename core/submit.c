@@ -125,10 +125,10 @@ collect_recipients(struct intake *i)
 static void
 print_envelope(struct intake *i, struct buf *out)
 {
-	struct str *list = buf_array(NULL, i->rcpts.count, sizeof *list);
+	struct envelope_rcpt *list = buf_array(NULL, i->rcpts.count, sizeof *list);
 
 	for (size_t n = 0; n < i->rcpts.count; n++)
-		list[n] = addr_set_get(&i->rcpts, n);
+		list[n] = (struct envelope_rcpt){.address = addr_set_get(&i->rcpts, n)};
 	i->envelope = (struct envelope){
 		.header = i->header.facts,
 		.arrived = i->now,

@@ -12,7 +12,7 @@
 struct dsn {
 	const struct envelope *envelope;
 	const struct journal *journal;
-	size_t bounce;            /* index in journal->rcpts: a bounce */
+	size_t bounce;            /* index in journal->rcpts: who is sent it */
 	struct str id, host;      /* of the message; our name */
 	int64_t date;             /* of the bounce */
 	struct str header;        /* the original's header as stored, for Message-ID; bounded */

@@ -13,9 +13,11 @@
  *	sender alice@router.example
  *	rcpt root
  *	rcpt bob@mail.example
+ *	alias robot
  *	(empty line, then the message at that offset, then the journal)
  *
- * "name" stands only where -F gave one; "sender" alone is the null sender. Everything a file
+ * "rcpt" is somebody for whom the aliases file has nothing more to say, "alias" a local name
+ * to be expanded by it at delivery (alias.h). "name" stands only where -F gave one; "sender" alone is the null sender. Everything a file
  * says is checked: it may have been damaged or written by somebody else.
  */
 #ifndef ENVELOPE_H
@@ -28,6 +30,11 @@
 
 enum { ENVELOPE_FIXED = 90 }; /* bytes of the two lines of fixed width */
 
+struct envelope_rcpt {
+	struct str address;
+	bool alias;              /* to be expanded by the aliases file; no domain */
+};
+
 struct envelope {
 	uint64_t offset, length; /* of the message in the file */
 	struct text_facts text;
@@ -37,7 +44,7 @@ struct envelope {
 	struct str login;        /* their name, may be empty */
 	struct str name;         /* full name for an added From, may be empty */
 	struct str sender;       /* "" is the null sender */
-	const struct str *rcpts; /* at least one */
+	const struct envelope_rcpt *rcpts; /* at least one */
 	size_t rcpt_count;
 };
 

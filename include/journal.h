@@ -12,10 +12,17 @@
  *	failed 1795341301 86467123 5f3a9c0d11e2b3a4 1 2-3 5.1.1 550 no such user 11223344
  *	mailbox 1795341301 86467123 5f3a9c0d11e2b3a4 1 4 2049 131083 40960 a0b1c2d3
  *	bounce 1795341302 86468000 5f3a9c0d11e2b3a4 1 2-3 alice@router.example 99887766
+ *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 alias-part 1 robot 31d2a6f0
+ *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 address bob@mail.example 5b7c9d01
  *
- * RCPTS are indices: the envelope's recipients in order, then one for each bounce; "*" is
- * all that are pending at that point. sent and failed are final: a later line changes them no
- * more. A bounce names what it covers; "*" is no answer there.
+ * RCPTS are indices: the envelope's recipients in order, then one for each bounce and each
+ * recipient that another one was expanded to; "*" is all that are pending at that point. sent
+ * and failed are final: a later line changes them no more. A bounce names what it covers; "*"
+ * is no answer there.
+ *
+ * An expansion is a line for each recipient that takes the place of one, with the line that
+ * says "sent" of that one behind them, all in one write. Where that is torn and made again, or
+ * two ways lead to one recipient, that one is there once.
  */
 #ifndef JOURNAL_H
 #define JOURNAL_H
@@ -25,24 +32,38 @@
 
 enum journal_fate { JOURNAL_PENDING, JOURNAL_SENT, JOURNAL_FAILED };
 
+/* What is to be done for a recipient. */
+enum journal_kind {
+	JOURNAL_ADDRESS,      /* the aliases file has nothing more to say of it */
+	JOURNAL_ALIAS,        /* where it is local: to be expanded by the aliases file */
+	JOURNAL_MAILBOX,      /* the mailbox of that user, whatever his .forward says */
+	JOURNAL_ALIAS_PART,   /* a command or file of that entry of the aliases file: alias_part */
+	JOURNAL_FORWARD_PART, /* the same of that user's .forward */
+};
+
 struct journal_rcpt {
-	struct str address;      /* the envelope's, or a bounce's target */
+	struct str address;      /* or a name without domain: never a command's text */
+	enum journal_kind kind;
+	unsigned part;           /* of a PART, from 1; else 0 */
 	enum journal_fate fate;
 	bool bounced;            /* failed, and a bounce covers it */
 	bool has_mailbox;        /* a local delivery began: these three say where */
 	uint64_t device, inode, start;
 	uint32_t attempts;       /* deferrals so far */
-	uint32_t bounce;         /* for a bounce: 1 + its number; 0: an envelope recipient */
+	uint32_t bounce;         /* is sent a bounce: 1 + its number; 0: is sent the message */
+	uint32_t parent;         /* was expanded to this one: 1 + its index; 0: nobody was */
+	bool expanded;           /* to others: what becomes of it is theirs to say */
 	struct str last;         /* of the newest verdict: "4.4.1 0 connection refused" */
 	struct stamp last_at;    /* when that was; arrival before the first */
+	uint32_t namesake;       /* journal.c's own: see slots */
 };
 
 struct journal {
 	struct journal_rcpt *rcpts;
-	size_t count;            /* envelope recipients, then bounces */
-	size_t envelope_count;
+	size_t count, cap;       /* envelope recipients, then as their lines came */
 	struct str *covers;      /* for each bounce: the RCPTS it reports */
 	int64_t *bounce_ages;    /* for each bounce: the age when it was added */
+	size_t bounce_count;
 	bool has_facts;          /* the first attempt has fixed what is sent */
 	int64_t date;            /* for an added Date */
 	struct str message_id;   /* for an added Message-ID, without <> */
@@ -54,12 +75,17 @@ struct journal {
 	int64_t awake;           /* seconds of the age that boot clocks have seen */
 	int64_t born;            /* the arrival by the wall clock, where dated: as the first */
 	bool dated;              /* boot that ended with a believable clock came to know it */
+	uint32_t *slots;         /* by hash: 1 + index of the newest recipient; then by namesake */
+	size_t hashed;           /* recipients that are in slots */
 };
 
 /* Folds text over e's recipients. text and e must outlive *j. Never fails: what cannot be
  * read is skipped and counted. */
 void journal_fold(struct str text, const struct envelope *e, struct journal *j);
 void journal_free(struct journal *j);
+
+/* The same for lines that come behind all those folded so far: text must outlive *j, too. */
+void journal_fold_more(struct journal *j, struct str text);
 
 /* Seconds from arrival to now, as far as known: what boot clocks have seen, or more where the
  * wall clock of an earlier boot and that of now can be believed. A clock that was wrong for a
@@ -69,6 +95,11 @@ int64_t journal_age(const struct journal *j, const struct stamp *now);
 /* Recipients still pending / failed with no bounce that covers them. */
 size_t journal_pending(const struct journal *j);
 size_t journal_unbounced(const struct journal *j);
+
+/* True where recipient n, or one that was expanded to it, and so on, is of that kind and has
+ * that address: to expand n to that would lead round in a circle. */
+bool journal_has_ancestor(const struct journal *j, size_t n, enum journal_kind kind,
+			  struct str address);
 
 /* "0,2-4" for the indices whose mark[i] != 0, of which there is at least one. "*" when those
  * are all that are pending and no others. */
@@ -89,6 +120,10 @@ void journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device
 			   uint64_t inode, uint64_t start, struct buf *out);
 void journal_print_bounce(const struct stamp *now, struct str set, struct str address,
 			  struct buf *out);
+/* rcpt stands for this one (part: 0 but for a PART), which is one of its place's only if no
+ * other, not itself expanded, is sent the same in the same way. rcpt must be pending. */
+void journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kind,
+			  unsigned part, struct str address, struct buf *out);
 
 /* A recipient's newest verdict as an outcome; the zero outcome before any. */
 struct outcome journal_outcome(const struct journal_rcpt *r);

@@ -14,8 +14,10 @@
 static const struct stamp arrived = {1795341234, 1000, 7, true};
 static const struct stamp later = {1795341234 + 432000, 432001000, 7, true};
 
-static const struct str rcpts[] = {
-	{"bob@mail.example", 16}, {"carol", 5}, {"j\303\274rgen@mail.example", 20},
+static const struct envelope_rcpt rcpts[] = {
+	{.address = {"bob@mail.example", 16}},
+	{.address = {"carol", 5}},
+	{.address = {"j\303\274rgen@mail.example", 20}},
 };
 
 /* A message that failed: its envelope, journal and report. */
@@ -63,12 +65,47 @@ render(struct failed *f, const char *set, const char *original)
 	return buf_cstr(&f->out);
 }
 
+/* The same after the bounce has been expanded, in two steps, for the last of those to whom it
+ * led. */
+static const char *
+render_expanded(struct failed *f)
+{
+	journal_print_expand(&later, 3, JOURNAL_ALIAS, 0, STR("staff"), &f->log);
+	journal_print_expand(&later, 4, JOURNAL_ADDRESS, 0, STR("me@x.example"), &f->log);
+	journal_free(&f->j);
+	journal_fold(buf_view(&f->log), &f->e, &f->j);
+	assert_int_equal(f->j.skipped, 0);
+	f->d.bounce = f->j.count - 1;
+	assert_true(str_eq(f->j.rcpts[f->d.bounce].address, STR("me@x.example")));
+	f->out.len = 0;
+	dsn_render_head(&f->d, &f->out);
+	dsn_render_tail(&f->d, &f->out);
+	return buf_cstr(&f->out);
+}
+
 static void
 teardown(struct failed *f)
 {
 	journal_free(&f->j);
 	buf_free(&f->log);
 	buf_free(&f->out);
+}
+
+/* Whoever the bounce's recipient stands for is sent the same bytes. */
+static void
+test_expanded(void **state)
+{
+	struct failed f;
+	struct buf first = {0};
+
+	(void)state;
+	setup(&f);
+	refuse(&f, "1", outcome_make(PERMFAIL, 2, 0, "no"));
+	buf_puts(&first, render(&f, "1", ""));
+	assert_non_null(strstr(buf_cstr(&first), "\nTo: alice@router.example\n"));
+	assert_string_equal(render_expanded(&f), buf_cstr(&first));
+	buf_free(&first);
+	teardown(&f);
 }
 
 static void
@@ -370,6 +407,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole_report),
+		cmocka_unit_test(test_expanded),
 		cmocka_unit_test(test_utf8_recipient),
 		cmocka_unit_test(test_body_alone),
 		cmocka_unit_test(test_expired),

@@ -9,8 +9,11 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const struct str rcpts[] = {
-	{"root", 4}, {"bob@mail.example", 16}, {"\"a b\"@c.example", 15},
+static const struct envelope_rcpt rcpts[] = {
+	{.address = {"root", 4}},
+	{.address = {"bob@mail.example", 16}},
+	{.address = {"\"a b\"@c.example", 15}},
+	{.address = {"robot", 5}, .alias = true},
 };
 
 static struct envelope
@@ -26,7 +29,7 @@ sample(void)
 		.name = STR("Alice Liddell"),
 		.sender = STR("alice@router.example"),
 		.rcpts = rcpts,
-		.rcpt_count = 3,
+		.rcpt_count = 4,
 	};
 }
 
@@ -56,7 +59,7 @@ test_form(void **state)
 	(void)state;
 	envelope_print(&e, &out);
 	assert_string_equal(buf_cstr(&out),
-			    "mtabox 1 message 0000000320 00000000000012345\n"
+			    "mtabox 1 message 0000000332 00000000000012345\n"
 			    "text 8bit=1 nul=0 longest=00000000000000078\n"
 			    "header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=0\n"
 			    "arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\n"
@@ -66,8 +69,9 @@ test_form(void **state)
 			    "rcpt root\n"
 			    "rcpt bob@mail.example\n"
 			    "rcpt \"a b\"@c.example\n"
+			    "alias robot\n"
 			    "\n");
-	assert_int_equal(out.len, 320);
+	assert_int_equal(out.len, 332);
 	buf_free(&out);
 }
 
@@ -92,9 +96,11 @@ test_round_trip(void **state)
 	assert_int_equal(back.uid, 1000);
 	assert_true(str_eq(back.login, e.login) && str_eq(back.name, e.name));
 	assert_true(str_eq(back.sender, e.sender));
-	assert_int_equal(back.rcpt_count, 3);
-	for (size_t i = 0; i < 3; i++)
-		assert_true(str_eq(back.rcpts[i], rcpts[i]));
+	assert_int_equal(back.rcpt_count, 4);
+	for (size_t i = 0; i < 4; i++) {
+		assert_true(str_eq(back.rcpts[i].address, rcpts[i].address));
+		assert_int_equal(back.rcpts[i].alias, rcpts[i].alias);
+	}
 	envelope_print(&back, &again);
 	assert_true(str_eq(buf_view(&again), text));
 
@@ -110,7 +116,7 @@ test_round_trip(void **state)
 	assert_int_equal(length, 99999999999999999);
 	assert_int_equal(envelope_parse(buf_view(&again), &back, &why), 0);
 	assert_true(back.text.nul && !back.text.eightbit && back.text.longest == 7);
-	assert_true(str_eq(back.rcpts[1], rcpts[1]));
+	assert_true(str_eq(back.rcpts[1].address, rcpts[1].address));
 	envelope_free(&back);
 	buf_free(&out);
 	buf_free(&fixed);
@@ -171,7 +177,7 @@ test_words_stay_on_their_line(void **state)
 	e.login = STR("a\nb\tc");
 	envelope_print(&e, &out);
 	assert_int_equal(envelope_parse(buf_view(&out), &back, &why), 0);
-	assert_int_equal(back.rcpt_count, 3);
+	assert_int_equal(back.rcpt_count, 4);
 	assert_true(str_eq(back.name, STR("x rcpt victim@example  ")));
 	assert_true(str_eq(back.login, STR("a b c")));
 	envelope_free(&back);
@@ -196,7 +202,7 @@ damaged(const char *old, const char *new)
 	buf_print(&number, "%010zu", text.len);
 	memcpy(digits, buf_cstr(&number), sizeof digits);
 	if (strncmp(text.ptr, "mtabox 1 message ", 17) == 0 &&
-	    strncmp(text.ptr + 17, "0000000320", 10) == 0)
+	    strncmp(text.ptr + 17, "0000000332", 10) == 0)
 		memcpy(text.ptr + 17, digits, 10);
 	const char *why = parse_error(buf_view(&text));
 	buf_free(&number);
@@ -213,11 +219,11 @@ test_damage(void **state)
 	} bad[] = {
 		{"mtabox 1", "mtabox 2"},
 		{"mtabox", "Mtabox"},
-		{"0000000320", "0000000319"},
-		{"0000000320", "0000000321"},
-		{"0000000320", "0000000090"},
-		{"0000000320", "0099999999"},
-		{"0000000320", "+000000341"},
+		{"0000000332", "0000000331"},
+		{"0000000332", "0000000333"},
+		{"0000000332", "0000000090"},
+		{"0000000332", "0099999999"},
+		{"0000000332", "+000000341"},
 		{"00000000000012345", "0000000000001234x"},
 		{"00000000000012345", "-0000000000012345"},
 		{"8bit=1", "8bit=2"},
@@ -254,11 +260,19 @@ test_damage(void **state)
 		{"rcpt root\n", "sender a@b.example\n"},
 		{"rcpt root\n", "\n"},
 		{"rcpt root\n", "bogus\n"},
-		{"c.example\n\n", "c.example\n"},
-		{"c.example\n\n", "c.example\n\n\n"},
-		{"c.example\n\n", "c.example\n\nx\n"},
-		{"c.example\n\n", "c.example\n\nx"},
-		{"rcpt root\nrcpt bob@mail.example\nrcpt \"a b\"@c.example\n", ""},
+		{"robot\n\n", "robot\n"},
+		{"robot\n\n", "robot\n\n\n"},
+		{"robot\n\n", "robot\n\nx\n"},
+		{"robot\n\n", "robot\n\nx"},
+		{"alias robot\n", "alias robot@mail.example\n"},
+		{"alias robot\n", "alias robot@\n"},
+		{"alias robot\n", "alias |robot@x.example\n"},
+		{"alias robot\n", "alias |rm -rf\n"},
+		{"alias robot\n", "alias a,b\n"},
+		{"alias robot\n", "alias :include:/list\n"},
+		{"alias robot\n", "alias\n"},
+		{"alias robot\n", "Alias robot\n"},
+		{"rcpt root\nrcpt bob@mail.example\nrcpt \"a b\"@c.example\nalias robot\n", ""},
 	};
 
 	(void)state;
@@ -267,6 +281,9 @@ test_damage(void **state)
 			fail_msg("accepted: \"%s\" for \"%s\"", bad[i].new, bad[i].old);
 	assert_null(damaged("rcpt root\n", "rcpt root\n"));
 	assert_null(damaged("rcpt root\n", ""));
+	assert_null(damaged("alias robot\n", ""));
+	assert_null(damaged("alias robot\n", "rcpt robot\n"));
+	assert_null(damaged("rcpt root\n", "alias root\n"));
 	assert_null(damaged("name Alice Liddell\n", ""));
 }
 
@@ -294,7 +311,7 @@ test_cuts_and_flips(void **state)
 		if (envelope_parse(buf_view(&out), &back, &why) == 0) {
 			again.len = 0;
 			for (size_t k = 0; k < back.rcpt_count; k++)
-				assert_true(envelope_is_address(back.rcpts[k]));
+				assert_true(envelope_is_address(back.rcpts[k].address));
 			envelope_print(&back, &again);
 			assert_true(str_eq(buf_tail(&again, again.len - words),
 					   buf_tail(&out, out.len - words)));

@@ -7,14 +7,15 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
-static const struct str rcpts[] = {
-	{"root", 4},
-	{"b@mail.example", 14},
-	{"c@mail.example", 14},
-	{"d@mail.example", 14},
-	{"e@mail.example", 14},
+static const struct envelope_rcpt rcpts[] = {
+	{.address = {"root", 4}},
+	{.address = {"b@mail.example", 14}},
+	{.address = {"c@mail.example", 14}},
+	{.address = {"d@mail.example", 14}},
+	{.address = {"e@mail.example", 14}},
 };
 static const struct envelope envelope = {
 	.arrived = {1795341234, 100000, 7, true},
@@ -64,6 +65,15 @@ add_bounce(struct buf *log, int64_t when, const char *set, const char *address)
 	struct stamp now = at(when);
 
 	journal_print_bounce(&now, str_of(set), str_of(address), log);
+}
+
+static void
+add_expand(struct buf *log, int64_t when, size_t rcpt, enum journal_kind kind, unsigned part,
+	   const char *address)
+{
+	struct stamp now = at(when);
+
+	journal_print_expand(&now, rcpt, kind, part, str_of(address), log);
 }
 
 static struct journal
@@ -131,6 +141,8 @@ test_form(void **state)
 	add_outcome(&log, 2, "0,2-4", TEMPFAIL, "connection refused");
 	add_outcome(&log, 2, "*", DELIVERED, "");
 	add_bounce(&log, 3, "2-3", "alice@router.example");
+	add_expand(&log, 4, 0, JOURNAL_ADDRESS, 0, "joe@x.example");
+	add_expand(&log, 4, 10, JOURNAL_FORWARD_PART, 2, "\"a b\"");
 	struct str rest = buf_view(&log);
 	static const char *const want[] = {
 		"facts 1795341235 101000 0000000000000007 1 * 1795341235 k2u9@router router ",
@@ -138,8 +150,10 @@ test_form(void **state)
 		"deferred 1795341236 102000 0000000000000007 1 0,2-4 4.4.1 451 connection refused ",
 		"sent 1795341236 102000 0000000000000007 1 * 2.4.1 250 ",
 		"bounce 1795341237 103000 0000000000000007 1 2-3 alice@router.example ",
+		"expand 1795341238 104000 0000000000000007 1 0 address joe@x.example ",
+		"expand 1795341238 104000 0000000000000007 1 10 forward-part 2 \"a b\" ",
 	};
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i < 7; i++) {
 		struct str line = str_cut(&rest, '\n');
 		assert_true(str_eq(str_upto(line, line.len - 8), str_of(want[i])));
 	}
@@ -189,6 +203,8 @@ test_life(void **state)
 	assert_int_equal(j.rcpts[5].last_at.boot, 173000);
 	assert_true(str_eq(j.rcpts[5].address, STR("alice@router.example")));
 	assert_true(str_eq(j.covers[0], STR("2-3")));
+	assert_int_equal(j.rcpts[5].kind, JOURNAL_ALIAS);
+	assert_int_equal(j.rcpts[4].kind, JOURNAL_ADDRESS);
 	journal_free(&j);
 
 	/* The bounce fails and is bounced elsewhere; the rest arrives. */
@@ -246,6 +262,200 @@ test_mailbox(void **state)
 	buf_free(&log);
 }
 
+/* "4>address joe, 4>alias-part 1 robot": those behind the envelope's, each with its parent. */
+static const char *
+children(const struct journal *j)
+{
+	static const char *const words[] = {"address", "alias", "mailbox", "alias-part", "forward-part"};
+	static struct buf out;
+
+	out.len = 0;
+	for (size_t i = 5; i < j->count; i++) {
+		const struct journal_rcpt *r = &j->rcpts[i];
+		if (out.len)
+			buf_puts(&out, ", ");
+		if (r->parent)
+			buf_print(&out, "%u>", (unsigned)r->parent - 1);
+		buf_puts(&out, words[r->kind]);
+		if (r->part)
+			buf_print(&out, " %u", r->part);
+		buf_print(&out, " %.*s", STR_ARG(r->address));
+		if (r->bounce)
+			buf_print(&out, " b%u", (unsigned)r->bounce);
+	}
+	return buf_cstr(&out);
+}
+
+/* Lines "expand" (without the stamp), or "sent RCPTS", "failed RCPTS", "bounce RCPTS TO"; the
+ * recipients they make; everybody's fate. */
+static const struct {
+	const char *lines[8], *children, *fates;
+} expansions[] = {
+	{{"0 address joe@x", "0 alias ann", "0 mailbox root", "0 alias-part 1 robot",
+	  "0 forward-part 4294967295 joe", "sent 0"},
+	 "0>address joe@x, 0>alias ann, 0>mailbox root, 0>alias-part 1 robot, "
+	 "0>forward-part 4294967295 joe", "s---------"},
+	/* "*" is all that are pending at that point. */
+	{{"sent 0", "1 address joe", "sent *", "2 address x@y"}, "1>address joe", "ssssss"},
+	/* The same again, with and without its end; in other words. */
+	{{"0 address joe", "0 address ann", "0 address joe", "0 address ann", "sent 0"},
+	 "0>address joe, 0>address ann", "s------"},
+	{{"0 address joe", "sent 0", "0 address joe", "0 address ann", "sent 0"},
+	 "0>address joe", "s-----"},
+	{{"0 address joe@x.example", "0 address joe@X.example", "0 address JOE@x.example",
+	  "0 address ann", "0 address ANN"},
+	 "0>address joe@x.example, 0>address JOE@x.example, 0>address ann", "--------"},
+	/* Kinds and parts are different things to do. */
+	{{"0 address joe", "0 alias joe", "0 mailbox joe", "0 alias-part 1 joe", "0 alias-part 2 joe",
+	  "0 forward-part 1 joe", "0 alias-part 2 joe", "0 mailbox joe"},
+	 "0>address joe, 0>alias joe, 0>mailbox joe, 0>alias-part 1 joe, 0>alias-part 2 joe, "
+	 "0>forward-part 1 joe", "-----------"},
+	/* Two ways to one, the envelope's among them: one copy. Pending, sent or failed. */
+	{{"0 address joe", "sent 0", "1 address joe", "1 address c@mail.example", "sent 1"},
+	 "0>address joe", "ss----"},
+	{{"0 address joe", "sent 0,5", "1 address joe", "sent 1"}, "0>address joe", "ss---s"},
+	{{"0 address joe", "sent 0", "failed 5", "1 address joe", "sent 1"}, "0>address joe", "ss---f"},
+	/* But not where that one stands for others. */
+	{{"0 alias joe", "sent 0", "5 address x@y", "sent 5", "1 alias joe", "1 alias joe"},
+	 "0>alias joe, 5>address x@y, 1>alias joe", "s----s--"},
+	/* root and b lead to each other: somebody is left whom the circle is noticed at. */
+	{{"0 alias b@mail.example", "5 address b@mail.example", "sent 0,5",
+	  "1 alias root", "6 address root", "sent 1,6"},
+	 "0>alias b@mail.example, 1>alias root, 6>address root", "ss---ss-"},
+	/* Bounces: what they lead to is a bounce, and is not the same as the message to that one. */
+	{{"failed 0-1", "bounce 0 root", "bounce 1 eve", "5 address c@mail.example", "5 address eve",
+	  "sent 5", "6 address eve", "failed 8"},
+	 "alias root b1, alias eve b2, 5>address c@mail.example b1, 5>address eve b1, 6>address eve b2",
+	 "bb---s--f-"},
+	{{"failed 0", "bounce 0 root", "5 address root", "sent 5", "failed 6", "bounce 6 root", "bounce 0 root"},
+	 "alias root b1, 5>address root b1, alias root b2", "b----sb-"},
+};
+
+static void
+test_expansions(void **state)
+{
+	struct buf log = {0}, copy = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof expansions / sizeof *expansions; i++) {
+		log.len = 0;
+		for (size_t n = 0; n < 8 && expansions[i].lines[n]; n++) {
+			struct str line = str_of(expansions[i].lines[n]);
+			struct str word = str_upto(line, str_find(line, ' '));
+			copy.len = 0;
+			buf_str(&copy, str_from(line, word.len + 1));
+			if (str_eq(word, STR("sent")))
+				add_outcome(&log, 1, buf_cstr(&copy), DELIVERED, "ok");
+			else if (str_eq(word, STR("failed")))
+				add_outcome(&log, 1, buf_cstr(&copy), PERMFAIL, "no");
+			else
+				add_event(&log, str_eq(word, STR("bounce")) ? "bounce" : "expand",
+					  str_eq(word, STR("bounce")) ? buf_cstr(&copy) : line.ptr);
+		}
+		struct journal j = fold(&log);
+		assert_int_equal(j.skipped, 0);
+		assert_string_equal(children(&j), expansions[i].children);
+		assert_string_equal(fates(&j), expansions[i].fates);
+		journal_free(&j);
+	}
+	buf_free(&log);
+	buf_free(&copy);
+}
+
+/* Cut anywhere and made again, an expansion is what it would have been: nobody is there twice
+ * and nobody is missing. */
+static void
+test_torn_expansion(void **state)
+{
+	static const char want[] = "0>address joe@x, 0>alias-part 1 robot, 0>alias-part 2 robot, "
+				   "0>mailbox root";
+	struct buf batch = {0}, log = {0};
+
+	(void)state;
+	add_expand(&batch, 1, 0, JOURNAL_ADDRESS, 0, "joe@x");
+	add_expand(&batch, 1, 0, JOURNAL_ALIAS_PART, 1, "robot");
+	add_expand(&batch, 1, 0, JOURNAL_ALIAS_PART, 2, "robot");
+	add_expand(&batch, 1, 0, JOURNAL_MAILBOX, 0, "root");
+	add_outcome(&batch, 1, "0", DELIVERED, "expanded to 4");
+	for (size_t n = 0; n <= batch.len; n++) {
+		log.len = 0;
+		buf_str(&log, str_upto(buf_view(&batch), n));
+		struct journal j = fold(&log);
+		/* Done only when everybody is there. */
+		assert_true(j.rcpts[0].fate == JOURNAL_PENDING || j.count == 9);
+		assert_true(j.rcpts[0].fate == JOURNAL_SENT || n + 1 < batch.len);
+		journal_free(&j);
+		/* Meanwhile the first of them may have had theirs. */
+		if (n > 0 && log.ptr[n - 1] != '\n')
+			buf_putc(&log, '\n');
+		buf_str(&log, buf_view(&batch));
+		j = fold(&log);
+		assert_string_equal(children(&j), want);
+		assert_string_equal(fates(&j), "s--------");
+		assert_true(j.skipped <= 1);
+		journal_free(&j);
+	}
+	buf_free(&batch);
+	buf_free(&log);
+}
+
+static void
+test_ancestors(void **state)
+{
+	struct buf log = {0};
+
+	(void)state;
+	add_expand(&log, 1, 1, JOURNAL_ALIAS, 0, "ann");
+	add_expand(&log, 1, 5, JOURNAL_ADDRESS, 0, "ann");
+	add_expand(&log, 1, 6, JOURNAL_ADDRESS, 0, "eve@x");
+	add_expand(&log, 1, 0, JOURNAL_ADDRESS, 0, "other");
+	struct journal j = fold(&log);
+	assert_true(journal_has_ancestor(&j, 7, JOURNAL_ADDRESS, STR("eve@x")));
+	assert_true(journal_has_ancestor(&j, 7, JOURNAL_ADDRESS, STR("ANN")));
+	assert_true(journal_has_ancestor(&j, 7, JOURNAL_ALIAS, STR("ann")));
+	assert_true(journal_has_ancestor(&j, 7, JOURNAL_ADDRESS, STR("b@mail.example")));
+	assert_false(journal_has_ancestor(&j, 7, JOURNAL_MAILBOX, STR("ann")));
+	assert_false(journal_has_ancestor(&j, 7, JOURNAL_ALIAS, STR("eve@x")));
+	assert_false(journal_has_ancestor(&j, 7, JOURNAL_ADDRESS, STR("other")));
+	assert_false(journal_has_ancestor(&j, 7, JOURNAL_ADDRESS, STR("root")));
+	assert_false(journal_has_ancestor(&j, 6, JOURNAL_ADDRESS, STR("eve@x")));
+	assert_true(journal_has_ancestor(&j, 0, JOURNAL_ADDRESS, STR("root")));
+	assert_true(j.rcpts[1].expanded && j.rcpts[6].expanded && !j.rcpts[7].expanded);
+	journal_free(&j);
+	buf_free(&log);
+}
+
+/* Lines folded as they come make the same journal as all at once. */
+static void
+test_more(void **state)
+{
+	struct buf log = {0};
+
+	(void)state;
+	add_outcome(&log, 1, "1-2", PERMFAIL, "no");
+	add_bounce(&log, 2, "1-2", "root");
+	add_expand(&log, 3, 5, JOURNAL_ADDRESS, 0, "joe");
+	add_expand(&log, 3, 0, JOURNAL_ADDRESS, 0, "joe");
+	add_outcome(&log, 3, "0,5", DELIVERED, "expanded");
+	add_outcome(&log, 4, "*", TEMPFAIL, "later");
+	struct journal all = fold(&log), j;
+	journal_fold((struct str){0}, &envelope, &j);
+	for (struct str rest = buf_view(&log); rest.len > 0;)
+		journal_fold_more(&j, str_cut(&rest, '\n'));
+	assert_string_equal(children(&j), "alias root b1, 5>address joe b1, 0>address joe");
+	assert_string_equal(fates(&j), "sbb--s--");
+	assert_int_equal(j.age, all.age);
+	for (size_t i = 0; i < j.count; i++) {
+		assert_int_equal(j.rcpts[i].fate, all.rcpts[i].fate);
+		assert_int_equal(j.rcpts[i].attempts, all.rcpts[i].attempts);
+		assert_int_equal(j.rcpts[i].parent, all.rcpts[i].parent);
+		assert_true(str_eq(j.rcpts[i].last, all.rcpts[i].last));
+	}
+	journal_free(&all);
+	journal_free(&j);
+	buf_free(&log);
+}
+
 /* Lines with a right checksum that say what cannot be. */
 static void
 test_nonsense(void **state)
@@ -267,6 +477,13 @@ test_nonsense(void **state)
 		{"facts", "* 1 a@b c d"}, {"facts", "* 1 <a@b> c"}, {"facts", "* 1 a@b\r c"},
 		{"facts", "* 1  c"}, {"facts", "* -1 a@b c"},
 		{"bounce", "* a@b.example"}, {"bounce", "0"}, {"bounce", "0 "},
+		{"expand", "0 address"}, {"expand", "0 address "}, {"expand", "5 address a@b"},
+		{"expand", "* address a@b"}, {"expand", "0-1 address a@b"}, {"expand", " address a@b"},
+		{"expand", "0 Address a@b"}, {"expand", "0  a@b"}, {"expand", "0 addres a@b"},
+		{"expand", "0 address 1 a@b"}, {"expand", "0 address |cmd x"}, {"expand", "0 a@b"},
+		{"expand", "0 alias-part robot"}, {"expand", "0 alias-part 0 robot"},
+		{"expand", "0 alias-part 1"}, {"expand", "0 alias-part 4294967296 robot"},
+		{"expand", "0 forward-part -1 joe"}, {"expand", "0 alias :include:/x"},
 		{"bounce", "0 <a@b.example>"}, {"bounce", "0 a@b.example\r"},
 		{"bounce", "0 a@b.example, c@d.example"}, {"bounce", "7 a@b.example"},
 	};
@@ -396,7 +613,7 @@ test_many(void **state)
 {
 	enum { MANY = 10000 };
 	struct envelope many = envelope;
-	struct str *list = calloc(MANY, sizeof *list);
+	struct envelope_rcpt *list = calloc(MANY, sizeof *list);
 	unsigned char *mark = calloc(MANY, 1);
 	struct buf set = {0}, log = {0};
 	struct outcome o = outcome_make(PERMFAIL, 1, 1, "no such user");
@@ -428,6 +645,48 @@ test_many(void **state)
 	free(mark);
 	buf_free(&set);
 	buf_free(&log);
+}
+
+/* One that is expanded to thousands, twice, with a verdict for each as it comes: no look at
+ * each for each. */
+static void
+test_many_expanded(void **state)
+{
+	enum { MANY = 10000 };
+	struct buf log = {0}, address = {0}, set = {0};
+	struct journal j;
+	clock_t start = clock();
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * MANY; i++) {
+		address.len = 0;
+		buf_print(&address, "u%u@x.example", i % MANY);
+		add_expand(&log, 1, 0, i % 3 ? JOURNAL_ADDRESS : JOURNAL_ALIAS_PART,
+			   i % 3 ? 0 : i % MANY + 1, i % 3 ? buf_cstr(&address) : "robot");
+	}
+	add_outcome(&log, 1, "0", DELIVERED, "expanded");
+	journal_fold(buf_view(&log), &envelope, &j);
+	/* 2 * MANY is not divisible by 3: the second time other kinds come for a third each. */
+	size_t count = j.count;
+	assert_in_range(count, MANY + 5, 2 * MANY + 5);
+	struct buf *lines = calloc(count, sizeof *lines);
+	for (size_t i = 1; i < count; i++) {
+		set.len = 0;
+		buf_print(&set, "%zu", i);
+		add_outcome(&lines[i], 2, buf_cstr(&set), i % 2 ? PERMFAIL : DELIVERED, "said");
+		journal_fold_more(&j, buf_view(&lines[i]));
+	}
+	assert_int_equal(journal_pending(&j), 0);
+	assert_int_equal(journal_unbounced(&j), count / 2);
+	assert_int_equal(j.skipped, 0);
+	assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
+	journal_free(&j);
+	for (size_t i = 1; i < count; i++)
+		buf_free(&lines[i]);
+	free(lines);
+	buf_free(&log);
+	buf_free(&address);
+	buf_free(&set);
 }
 
 static void
@@ -631,6 +890,8 @@ test_mutations(void **state)
 	add_outcome(&good, 1, "*", TEMPFAIL, "sent 0 2.0.0");
 	add_outcome(&good, 2, "2-3", PERMFAIL, "no");
 	add_bounce(&good, 3, "2-3", "alice@router.example");
+	add_expand(&good, 3, 5, JOURNAL_ADDRESS, 0, "ann");
+	add_expand(&good, 3, 1, JOURNAL_ALIAS_PART, 1, "robot");
 	size_t unsent = good.len;
 	add_outcome(&good, 4, "0", DELIVERED, "ok");
 	add_outcome(&good, 5, "*", DELIVERED, "ok");
@@ -648,6 +909,8 @@ test_mutations(void **state)
 		bool sent = strchr(fates(&j), 's') != NULL;
 		assert_true(!sent || says_sent(bytes));
 		assert_true(j.count >= 5 && journal_pending(&j) <= j.count);
+		for (size_t i = 0; i < j.count; i++)
+			assert_true(j.rcpts[i].parent <= i && j.rcpts[i].bounce <= j.bounce_count);
 		for (size_t i = 0; i < j.count; i++)
 			assert_true(journal_outcome(&j.rcpts[i]).verdict == TEMPFAIL ||
 				    j.rcpts[i].fate != JOURNAL_PENDING);
@@ -667,11 +930,16 @@ main(void)
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_final_is_final),
 		cmocka_unit_test(test_mailbox),
+		cmocka_unit_test(test_expansions),
+		cmocka_unit_test(test_torn_expansion),
+		cmocka_unit_test(test_ancestors),
+		cmocka_unit_test(test_more),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_torn_and_damaged),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_deferral_is_short),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_many_expanded),
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_age),
 		cmocka_unit_test(test_mutations),

@@ -135,7 +135,7 @@ test_clocks(void **state)
 static struct journal
 history(const struct stamp *events, size_t count, const char *bounce_to, struct buf *log)
 {
-	static const struct str rcpt = {"bob@mail.example", 16};
+	static const struct envelope_rcpt rcpt = {.address = {"bob@mail.example", 16}};
 	struct envelope e = {.arrived = events[0], .rcpts = &rcpt, .rcpt_count = 1};
 	struct outcome later = outcome_make(TEMPFAIL, 4, 1, "later");
 	struct outcome never = outcome_make(PERMFAIL, 1, 1, "never");
