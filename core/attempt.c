@@ -12,6 +12,11 @@
 
 enum { WRITE_AGAIN_MS = 5000 };
 
+struct attempt_lines {
+	struct attempt_lines *next;
+	char text[];
+};
+
 uint32_t
 attempt_salt(struct str id)
 {
@@ -24,23 +29,19 @@ attempt_salt(struct str id)
 
 /* --- opening and closing --------------------------------------------------------------- */
 
+/* The arrays that go by recipient follow a journal that has grown. */
 static void
-refold(struct attempt *a)
-{
-	journal_free(&a->journal);
-	journal_fold(buf_view(&a->log), &a->envelope, &a->journal);
-}
-
-/* The arrays that go by recipient follow a journal that has grown by a bounce. */
-static void
-fit_marks(struct attempt *a, size_t before)
+fit_marks(struct attempt *a)
 {
 	size_t count = a->journal.count;
 
+	if (count == a->marks)
+		return;
 	a->mark = buf_array(a->mark, count, 1);
 	a->verdict_set = buf_array(a->verdict_set, count, 1);
-	memset(a->mark + before, ATTEMPT_IDLE, count - before);
-	memset(a->verdict_set, 0, count);
+	memset(a->mark + a->marks, ATTEMPT_IDLE, count - a->marks);
+	memset(a->verdict_set + a->marks, 0, count - a->marks);
+	a->marks = count;
 }
 
 static enum spool_result
@@ -55,12 +56,11 @@ set_aside(struct attempt *a, char state, const char *why)
 }
 
 enum spool_result
-attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
-	     const struct alias_file *aliases, struct str id)
+attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, struct str id)
 {
 	const char *why = "";
 
-	*a = (struct attempt){.spool = spool, .conf = conf, .aliases = aliases};
+	*a = (struct attempt){.spool = spool, .conf = conf};
 	memcpy(a->id, id.ptr, SPOOL_ID);
 	enum spool_result r = spool_claim(spool, 'Q', id, &a->claim);
 	if (r == SPOOL_ERROR && errno != EINVAL) {
@@ -72,7 +72,8 @@ attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
 	if (r != SPOOL_OK)
 		return r;
 	if (spool_read(a->claim.fd, &a->text, &a->log, &a->envelope, &a->journal, &why) == 0) {
-		fit_marks(a, 0);
+		a->journal_bytes = a->log.len;
+		fit_marks(a);
 		return SPOOL_OK;
 	}
 	if (errno == EINVAL) {
@@ -92,6 +93,11 @@ free_memory(struct attempt *a)
 {
 	journal_free(&a->journal);
 	envelope_free(&a->envelope);
+	while (a->lines) {
+		struct attempt_lines *first = a->lines;
+		a->lines = first->next;
+		free(first);
+	}
 	buf_free(&a->text);
 	buf_free(&a->log);
 	buf_free(&a->fields);
@@ -146,12 +152,19 @@ attempt_untake(struct attempt *a, size_t n)
 
 /* --- recording ------------------------------------------------------------------------- */
 
-/* The journal's ranges point into its text, which may move when it grows. */
+/* Into the journal in memory, whose ranges point into its text: each piece has a place of its
+ * own. Only what is new is folded. */
 static void
 remember(struct attempt *a, struct str lines)
 {
-	buf_str(&a->log, lines);
-	refold(a);
+	struct attempt_lines *l = buf_array(NULL, 1, sizeof *l + lines.len);
+
+	memcpy(l->text, lines.ptr, lines.len);
+	l->next = a->lines;
+	a->lines = l;
+	a->journal_bytes += lines.len;
+	journal_fold_more(&a->journal, (struct str){l->text, lines.len});
+	fit_marks(a);
 }
 
 /* What becomes of a line that the disk does not take. */
@@ -161,11 +174,9 @@ enum weight {
 	SYNCED, /* the same, and on disk before anything follows from it */
 };
 
-/* Lines into the journal, in memory first. */
 static void
-append(struct attempt *a, struct str lines, enum weight weight)
+put_lines(struct attempt *a, struct str lines, enum weight weight)
 {
-	remember(a, lines);
 	if (a->unwritten.len == 0 &&
 	    spool_append(a->spool, &a->claim, lines,
 			 weight == SYNCED ? SPOOL_FINAL : SPOOL_NOTE) == 0)
@@ -176,6 +187,14 @@ append(struct attempt *a, struct str lines, enum weight weight)
 	log_error("%s: cannot write its journal, will try again:", a->id);
 	buf_str(&a->unwritten, lines);
 	a->write_again = clock_ms() + WRITE_AGAIN_MS;
+}
+
+/* Lines into the journal, in memory first. */
+static void
+append(struct attempt *a, struct str lines, enum weight weight)
+{
+	remember(a, lines);
+	put_lines(a, lines, weight);
 }
 
 /* The line of the verdicts kept, which are then kept no more. */
@@ -243,7 +262,7 @@ same_outcome(const struct outcome *a, const struct outcome *b)
 }
 
 static void
-log_outcome(struct attempt *a, size_t n, const struct outcome *o, struct str relay)
+log_outcome(const struct attempt *a, size_t n, const struct outcome *o, struct str relay)
 {
 	struct buf status = {0};
 	struct stamp now;
@@ -296,21 +315,61 @@ attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3])
 	return rc;
 }
 
+/* Those that n stands for, and that it is done. */
+static void
+print_expansion(const struct attempt *a, size_t n, const struct attempt_target *targets,
+		size_t count, struct buf *lines)
+{
+	struct outcome o = outcome_make(DELIVERED, 0, 0, "expanded to %zu", count);
+	struct buf set = {0};
+	struct stamp now;
+
+	clock_read(&now);
+	for (size_t i = 0; i < count; i++) {
+		const struct attempt_target *t = &targets[i];
+		/* A circle through several .forward files, which none of them shows. */
+		bool circle = journal_has_ancestor(&a->journal, n, t->kind, t->address);
+		journal_print_expand(&now, n, circle ? JOURNAL_MAILBOX : t->kind, t->part,
+				     circle ? addr_local(t->address) : t->address, lines);
+	}
+	buf_print(&set, "%zu", n);
+	journal_print_outcome(&now, buf_view(&set), &o, lines);
+	buf_free(&set);
+}
+
+void
+attempt_expand(struct attempt *a, size_t n, const struct attempt_target *targets, size_t count)
+{
+	size_t before = a->journal.count;
+	struct buf lines = {0};
+
+	print_expansion(a, n, targets, count, &lines);
+	if (before - a->envelope.rcpt_count + count > LIMIT_ALIAS_FANOUT ||
+	    a->journal_bytes + lines.len > LIMIT_JOURNAL / 2) {
+		struct outcome o = outcome_make(TEMPFAIL, 5, 3, "it stands for too many recipients");
+		attempt_record(a, n, &o, STR("local"));
+	} else {
+		log_info("%s: <%.*s> is expanded to %zu", a->id,
+			 STR_ARG(a->journal.rcpts[n].address), count);
+		set_mark(a, n, ATTEMPT_IDLE);
+		append(a, buf_view(&lines), SYNCED);
+		for (n = before; n < a->journal.count; n++)
+			attempt_want(a, n);
+	}
+	buf_free(&lines);
+}
+
 /* The last verdicts into the journal: in memory, and on disk where they are not the end of
  * the message (then its removal says it). The line goes to *last. */
 static void
 settle_verdicts(struct attempt *a, struct buf *last)
 {
-	size_t before = a->log.len;
-
-	if (a->verdicts) {
-		print_verdicts(a, last);
-		remember(a, buf_view(last));
-	}
-	if (last->len && (journal_pending(&a->journal) || journal_unbounced(&a->journal))) {
-		a->log.len = before;
-		append(a, buf_view(last), weight_of(&a->verdict));
-	}
+	if (a->verdicts == 0)
+		return;
+	print_verdicts(a, last);
+	remember(a, buf_view(last));
+	if (journal_pending(&a->journal) || journal_unbounced(&a->journal))
+		put_lines(a, buf_view(last), weight_of(&a->verdict));
 }
 
 static enum attempt_next
@@ -353,48 +412,29 @@ attempt_conclude(struct attempt *a)
 
 /* --- bounces --------------------------------------------------------------------------- */
 
-static bool
-is_local(void *ctx, struct str domain)
-{
-	return conf_is_local(ctx, domain);
-}
-
-/* Whoever an address on this device stands for: a bounce to root goes where root's mail
- * goes. */
-static void
-add_target(struct attempt *a, struct str address, struct addr_set *targets)
-{
-	struct buf user = {0};
-	bool local = conf_is_local(a->conf, addr_domain(address));
-
-	addr_print_user(address, &user);
-	if (!local || alias_expand(a->aliases, buf_view(&user), is_local, (void *)a->conf,
-				   targets) != ALIAS_EXPANDED)
-		addr_set_add(targets, address);
-	buf_free(&user);
-}
-
-/* A bounce to this address has failed for good. */
+/* A bounce to this address, or to somebody whom it led to, has failed for good. */
 static bool
 is_unreachable(const struct attempt *a, struct str address)
 {
-	for (size_t n = 0; n < a->journal.count; n++)
-		if (a->journal.rcpts[n].bounce && a->journal.rcpts[n].fate == JOURNAL_FAILED &&
-		    str_ieq(a->journal.rcpts[n].address, address))
+	const struct journal *j = &a->journal;
+
+	for (size_t n = 0; n < j->count; n++)
+		if (j->rcpts[n].bounce && j->rcpts[n].fate == JOURNAL_FAILED &&
+		    journal_has_ancestor(j, n, JOURNAL_ALIAS, address))
 			return true;
 	return false;
 }
 
-static void
-find_targets(struct attempt *a, bool of_bounce, struct addr_set *targets)
+/* Who is to be told, or empty. */
+static struct str
+find_target(const struct attempt *a, bool of_bounce)
 {
 	const struct conf *c = a->conf;
-	struct str other = str_of(*c->bounce_to ? c->bounce_to : c->postmaster);
+	struct str target = str_of(*c->bounce_to ? c->bounce_to : c->postmaster);
 
 	if (!of_bounce && a->envelope.sender.len)
-		add_target(a, a->envelope.sender, targets);
-	else if (other.len)
-		add_target(a, other, targets);
+		target = a->envelope.sender;
+	return is_unreachable(a, target) ? (struct str){0} : target;
 }
 
 static bool
@@ -403,26 +443,8 @@ needs_bounce(const struct journal_rcpt *r)
 	return r->fate == JOURNAL_FAILED && !r->bounced;
 }
 
-/* One line for each target makes a recipient of it. With no second file there is no crash
+/* The line that makes a recipient of who is told. With no second file there is no crash
  * between the failure and the bounce. */
-static void
-print_bounces(struct attempt *a, bool of_bounce, struct str set, struct buf *lines)
-{
-	struct addr_set targets = {0};
-	struct stamp now;
-
-	clock_read(&now);
-	find_targets(a, of_bounce, &targets);
-	for (size_t n = 0; n < targets.count; n++) {
-		struct str target = addr_set_get(&targets, n);
-		if (is_unreachable(a, target))
-			continue;
-		journal_print_bounce(&now, set, target, lines);
-		log_info("%s: undeliverable: a bounce goes to <%.*s>", a->id, STR_ARG(target));
-	}
-	addr_set_free(&targets);
-}
-
 bool
 attempt_add_bounce(struct attempt *a)
 {
@@ -430,17 +452,20 @@ attempt_add_bounce(struct attempt *a)
 	size_t before = j->count, first = 0;
 	unsigned char *covered = buf_array(NULL, before, 1);
 	struct buf set = {0}, lines = {0};
+	struct stamp now;
 
 	while (!needs_bounce(&j->rcpts[first]))
 		first++;
 	bool of_bounce = j->rcpts[first].bounce;
+	struct str target = find_target(a, of_bounce);
 	for (size_t n = 0; n < before; n++)
 		covered[n] = needs_bounce(&j->rcpts[n]) && (j->rcpts[n].bounce != 0) == of_bounce;
-	journal_print_set(j, covered, &set);
-	print_bounces(a, of_bounce, buf_view(&set), &lines);
-	if (lines.len) {
+	if (target.len) {
+		clock_read(&now);
+		journal_print_set(j, covered, &set);
+		journal_print_bounce(&now, buf_view(&set), target, &lines);
+		log_info("%s: undeliverable: a bounce goes to <%.*s>", a->id, STR_ARG(target));
 		append(a, buf_view(&lines), SYNCED);
-		fit_marks(a, before);
 	}
 	free(covered);
 	buf_free(&set);
@@ -560,5 +585,5 @@ attempt_free_content(struct attempt_content *c)
 bool
 attempt_same_content(const struct attempt *a, size_t n, size_t m)
 {
-	return n == m || (!a->journal.rcpts[n].bounce && !a->journal.rcpts[m].bounce);
+	return a->journal.rcpts[n].bounce == a->journal.rcpts[m].bounce;
 }

@@ -100,7 +100,7 @@ direct_run(const struct site *site, struct spool *spool, const char *id)
 	/* Who goes away while we write is no reason to die. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	if (attempt_open(a, spool, &site->conf, &site->aliases, str_of(id)) != SPOOL_OK) {
+	if (attempt_open(a, spool, &site->conf, str_of(id)) != SPOOL_OK) {
 		log_error("the message cannot be read back from memory");
 		return EX_SOFTWARE;
 	}

@@ -2,7 +2,6 @@
 #include "dispatch.h"
 #include "clock.h"
 #include "log.h"
-#include "user.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -238,43 +237,6 @@ start_local(struct dispatch *d, struct attempt *a, size_t n, const struct route 
 	buf_free(&full);
 }
 
-static bool
-nothing_is_local(void *ctx, struct str domain)
-{
-	(void)ctx;
-	(void)domain;
-	return false;
-}
-
-/* Mail for an alias that could not be used when it came in stands in the queue under the
- * alias's own name. It waits: the name is nobody's mailbox. */
-static bool
-is_held_alias(struct dispatch *d, struct str address)
-{
-	struct addr_set targets = {0};
-	struct buf name = {0};
-	struct user u = {0};
-	bool held;
-
-	addr_print_user(address, &name);
-	switch (alias_expand(&d->site->aliases, buf_view(&name), nothing_is_local, NULL,
-			     &targets)) {
-	case ALIAS_NONE:
-		held = false;
-		break;
-	case ALIAS_EXPANDED:
-		held = user_by_name(buf_view(&name), &u) == USER_UNKNOWN;
-		break;
-	default:
-		held = true;
-		break;
-	}
-	user_free(&u);
-	addr_set_free(&targets);
-	buf_free(&name);
-	return held;
-}
-
 static void
 assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route *r)
 {
@@ -282,12 +244,7 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 
 	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY))
 		return;
-	if (is_held_alias(d, r->address)) {
-		struct outcome o = outcome_make(TEMPFAIL, 2, 4,
-						"the alias %.*s has a target that cannot be used "
-						"(newaliases says which)", STR_ARG(r->address));
-		attempt_record(a, n, &o, STR("local"));
-	} else if (route_mailbox(&d->site->conf, r->address, &path) == 0) {
+	if (route_mailbox(&d->site->conf, r->address, &path) == 0) {
 		start_local(d, a, n, r, buf_cstr(&path));
 	} else {
 		struct outcome o = outcome_make(PERMFAIL, 1, 1, "no such user here: %.*s",
@@ -297,9 +254,70 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 	buf_free(&path);
 }
 
+static bool
+is_local(void *ctx, struct str domain)
+{
+	return conf_is_local(ctx, domain);
+}
+
+/* Lists are not read yet. */
+static int
+include(void *ctx, struct str path, struct buf *text)
+{
+	(void)ctx;
+	(void)path;
+	(void)text;
+	errno = EOPNOTSUPP;
+	return -1;
+}
+
+static void
+take_addresses(struct attempt *a, size_t n, const struct alias_found *found)
+{
+	struct attempt_target *targets = buf_array(NULL, found->addresses.count, sizeof *targets);
+
+	for (size_t i = 0; i < found->addresses.count; i++)
+		targets[i] = (struct attempt_target){
+			.address = addr_set_get(&found->addresses, i),
+		};
+	attempt_expand(a, n, targets, found->addresses.count);
+	free(targets);
+}
+
+/* Recipient n, to be expanded by the aliases file: is, or waits with a reason; one without an
+ * alias goes on as an address. */
+static void
+expand_alias(struct dispatch *d, struct attempt *a, size_t n)
+{
+	const struct conf *c = &d->site->conf;
+	struct str address = a->journal.rcpts[n].address;
+	enum alias_result result;
+	struct alias_found found;
+	struct buf why = {0};
+
+	if (!conf_is_local(c, addr_domain(address)))
+		return;
+	result = alias_expand_fully(&d->site->aliases, address, is_local, include, (void *)c,
+				    &found, &why);
+	if (result == ALIAS_EXPANDED && found.part_count == 0) {
+		take_addresses(a, n, &found);
+	} else if (result != ALIAS_NONE) {
+		if (found.part_count)
+			buf_puts(&why, "commands and files are not delivered to yet");
+		struct outcome o = outcome_make(TEMPFAIL, 3, 5, "alias %.*s: %s: %s",
+						STR_ARG(address), c->aliases, buf_cstr(&why));
+		attempt_record(a, n, &o, STR("local"));
+	}
+	alias_found_free(&found);
+	buf_free(&why);
+}
+
 void
 dispatch_assign(struct dispatch *d, struct attempt *a)
 {
+	for (size_t n = 0; n < a->journal.count; n++)
+		if (a->mark[n] == ATTEMPT_WAITING && a->journal.rcpts[n].kind == JOURNAL_ALIAS)
+			expand_alias(d, a, n);
 	for (size_t n = 0; n < a->journal.count && a->waiting > 0; n++) {
 		if (a->mark[n] != ATTEMPT_WAITING)
 			continue;

@@ -245,8 +245,7 @@ start(struct queue *q, struct agenda_item *item)
 {
 	struct attempt *a = buf_array(NULL, 1, sizeof *a);
 
-	switch (attempt_open(a, q->spool, q->conf, &q->options->site->aliases,
-			     str_of(item->id))) {
+	switch (attempt_open(a, q->spool, q->conf, str_of(item->id))) {
 	case SPOOL_OK:
 		item->active = true;
 		item->busy = 0;

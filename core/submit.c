@@ -22,6 +22,7 @@ struct intake {
 	struct header header;
 	bool in_header;          /* the header is not over yet */
 	struct addr_set rcpts;   /* as they go into the envelope: aliases expanded */
+	struct addr_set left;    /* local names to be expanded at delivery */
 	struct envelope envelope;
 	struct spool_draft draft;
 	struct writer body;      /* to the draft */
@@ -61,39 +62,50 @@ add_local(struct intake *i, struct str local)
 }
 
 static void
+add_found(struct intake *i, const struct alias_found *found)
+{
+	for (size_t n = 0; n < found->addresses.count; n++) {
+		struct str address = addr_set_get(&found->addresses, n);
+		if (addr_domain(address).len == 0)
+			add_local(i, address);
+		else
+			addr_set_add(&i->rcpts, address);
+	}
+	for (size_t n = 0; n < found->left.count; n++)
+		addr_set_add(&i->left, addr_set_get(&found->left, n));
+}
+
+static void
 add_recipient(struct intake *i, struct str address)
 {
 	const struct conf *c = i->sub->conf;
-	struct addr_set targets = {0};
-	struct buf user = {0};
+	struct alias_found found;
 
 	if (!is_alias_domain((void *)c, addr_domain(address))) {
 		addr_set_add(&i->rcpts, address);
 		return;
 	}
-	addr_print_user(address, &user);
-	switch (alias_expand(i->sub->aliases, buf_view(&user), is_alias_domain, (void *)c,
-			     &targets)) {
+	switch (alias_expand(i->sub->aliases, address, is_alias_domain, (void *)c, &found)) {
 	case ALIAS_EXPANDED:
-		for (size_t n = 0; n < targets.count; n++) {
-			struct str target = addr_set_get(&targets, n);
-			if (addr_domain(target).len == 0)
-				add_local(i, target);
-			else
-				addr_set_add(&i->rcpts, target);
-		}
+		add_found(i, &found);
 		break;
-	case ALIAS_TOO_MANY:
-		log_warn("%s: the alias %.*s leads too far: mail stays with the name itself",
-			 c->aliases, STR_ARG(user));
-		/* fallthrough */
-	case ALIAS_HELD:
 	case ALIAS_NONE:
 		add_local(i, addr_local(address));
 		break;
+	case ALIAS_TOO_MANY:
+	case ALIAS_UNUSABLE:
+		log_warn("%s: the alias %.*s leads too far: its mail waits until that is mended",
+			 c->aliases, STR_ARG(addr_local(address)));
+		addr_set_add(&i->left, addr_local(address));
+		break;
 	}
-	addr_set_free(&targets);
-	buf_free(&user);
+	alias_found_free(&found);
+}
+
+static size_t
+count_recipients(const struct intake *i)
+{
+	return i->rcpts.count + i->left.count;
 }
 
 /* All recipients there will be are known: the envelope's list. 0, or a status. */
@@ -113,9 +125,9 @@ collect_recipients(struct intake *i)
 			      "no recipients: name them as arguments, or use -t to take those of To, Cc and Bcc");
 	for (size_t n = 0; n < sub->rcpts.count; n++)
 		add_recipient(i, addr_set_get(&sub->rcpts, n));
-	if (limit && i->rcpts.count > limit) {
+	if (limit && count_recipients(i) > limit) {
 		i->why->len = 0;
-		buf_print(i->why, "%zu recipients: recipient_limit is %llu", i->rcpts.count,
+		buf_print(i->why, "%zu recipients: recipient_limit is %llu", count_recipients(i),
 			  (unsigned long long)limit);
 		return EX_TEMPFAIL;
 	}
@@ -125,10 +137,16 @@ collect_recipients(struct intake *i)
 static void
 print_envelope(struct intake *i, struct buf *out)
 {
-	struct envelope_rcpt *list = buf_array(NULL, i->rcpts.count, sizeof *list);
+	size_t count = count_recipients(i);
+	struct envelope_rcpt *list = buf_array(NULL, count, sizeof *list);
 
-	for (size_t n = 0; n < i->rcpts.count; n++)
-		list[n] = (struct envelope_rcpt){.address = addr_set_get(&i->rcpts, n)};
+	for (size_t n = 0; n < count; n++)
+		list[n] = n < i->rcpts.count ?
+			(struct envelope_rcpt){.address = addr_set_get(&i->rcpts, n)} :
+			(struct envelope_rcpt){
+				.address = addr_set_get(&i->left, n - i->rcpts.count),
+				.alias = true,
+			};
 	i->envelope = (struct envelope){
 		.header = i->header.facts,
 		.arrived = i->now,
@@ -137,7 +155,7 @@ print_envelope(struct intake *i, struct buf *out)
 		.name = i->sub->name,
 		.sender = i->sub->sender,
 		.rcpts = list,
-		.rcpt_count = i->rcpts.count,
+		.rcpt_count = count,
 	};
 	envelope_print(&i->envelope, out);
 	i->envelope.offset = out->len;
@@ -277,6 +295,7 @@ close_intake(struct intake *i)
 		spool_abort(i->spool, &i->draft);
 	header_free(&i->header);
 	addr_set_free(&i->rcpts);
+	addr_set_free(&i->left);
 	free(i);
 }
 
@@ -298,7 +317,7 @@ submit_commit(struct intake *i, char id[SPOOL_ID + 1])
 		memcpy(id, i->draft.id, SPOOL_ID + 1);
 		log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", id,
 			 STR_ARG(i->sub->sender), (unsigned long long)i->envelope.length,
-			 i->rcpts.count);
+			 count_recipients(i));
 	}
 	close_intake(i);
 	return status;

@@ -8,7 +8,6 @@
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
 
-#include "alias.h"
 #include "spool.h"
 
 /* Of each recipient in a pass; larger values are the queue's own: in whose hands it is. */
@@ -18,13 +17,12 @@ struct attempt {
 	struct attempt *next;        /* the queue's list */
 	struct spool *spool;
 	const struct conf *conf;
-	const struct alias_file *aliases;
 	char id[SPOOL_ID + 1];
 	uint32_t number;             /* the queue's */
 	bool urgent;                 /* the queue's: an operator asked for it */
 	unsigned returned;           /* the queue's: times it came back untried */
 	struct spool_claim claim;
-	struct buf text, log;
+	struct buf text, log;        /* as they were read: never moved again */
 	struct envelope envelope;
 	struct journal journal;      /* as of the last fold */
 	unsigned char *mark;         /* one for each recipient of journal */
@@ -32,6 +30,9 @@ struct attempt {
 	int64_t write_again;         /* clock_ms; not 0: something could not be written */
 	bool gone;                   /* the file has been removed by somebody else */
 	/* attempt.c's own: */
+	struct attempt_lines *lines; /* of the journal, added since */
+	size_t journal_bytes;
+	size_t marks;
 	struct buf fields;           /* render_fields */
 	struct outcome verdict;      /* of verdict_set, not in the journal yet */
 	unsigned char *verdict_set;
@@ -43,7 +44,7 @@ struct attempt {
  * such message, or it cannot be read and was set aside as C<id>. SPOOL_ERROR: nothing that
  * can be delivered, and it stays where it is. Said in the log. */
 enum spool_result attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf,
-			       const struct alias_file *aliases, struct str id);
+			       struct str id);
 
 /* Lets go: the message stays as it is on disk. */
 void attempt_close(struct attempt *a);
@@ -64,6 +65,19 @@ bool attempt_write(struct attempt *a, bool at_once);
 /* Where a mailbox is about to be written to, on disk when it returns: 0, or -1 with errno. */
 int attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3]);
 
+/* Whom a recipient stands for. */
+struct attempt_target {
+	enum journal_kind kind;
+	unsigned part;
+	struct str address;
+};
+
+/* Recipient n, pending, stands for these, at least one: they join the message as recipients
+ * that wait, unless they are in it already, and n is done. One that would lead to itself is
+ * that user's mailbox. Where the message would have too many recipients, n is deferred. */
+void attempt_expand(struct attempt *a, size_t n, const struct attempt_target *targets,
+		    size_t count);
+
 /* The end of a pass: no recipient waits or is taken. */
 enum attempt_next {
 	ATTEMPT_REMOVED, /* everybody has a final verdict, nobody needs to hear of one: the file
@@ -74,9 +88,8 @@ enum attempt_next {
 };
 enum attempt_next attempt_conclude(struct attempt *a);
 
-/* Adds recipients for failures that nobody knows of: the sender (whoever the aliases say that
- * is), or for bounces that failed and mail without a sender bounce_to or postmaster. False:
- * there is nobody to tell. */
+/* Adds a recipient for failures that nobody knows of: the sender, or for bounces that failed
+ * and mail without a sender bounce_to or postmaster. False: there is nobody to tell. */
 bool attempt_add_bounce(struct attempt *a);
 
 /* Nobody to tell: to H<id>, for an operator. The claim is gone. SPOOL_GONE, or SPOOL_ERROR:

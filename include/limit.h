@@ -14,10 +14,11 @@ enum {
 	LIMIT_CONF_FILE = 256 << 10,
 	LIMIT_ALIASES_FILE = 4 << 20,
 	LIMIT_ALIAS_DEPTH = 20,        /* aliases that lead to aliases */
-	LIMIT_ALIAS_FANOUT = 10000,    /* recipients one address may become */
+	LIMIT_ALIAS_FANOUT = 10000,    /* recipients one address may become, or a message gain */
+	LIMIT_ALIAS_INCLUDE = 4 << 20, /* of lists that one address leads to */
 	LIMIT_SMARTHOSTS = 8,
 	LIMIT_ENVELOPE = 16 << 20,     /* spool text before the message */
-	LIMIT_JOURNAL = 4 << 20,
+	LIMIT_JOURNAL = 8 << 20,
 	LIMIT_JOURNAL_LINE = 4096,
 	LIMIT_DEFERRAL_LINE = 200,     /* what a retry may cost the flash */
 	LIMIT_OUTCOME_TEXT = 240,      /* words kept of why a recipient failed */

@@ -95,6 +95,28 @@ report() {
 	delivered 1
 }
 
+@test "to a sender whose alias leads to several, one of them gone: that one is held, no storm" {
+	write_aliases "watcher: $me, no-one" 'postmaster: watcher'
+	write_conf 'postmaster postmaster'
+	letter | expect 0 sendmail -odi -f watcher nobody-there
+	wait_for is_over
+	delivered 2
+	same "$(grep -c 'a bounce goes to' log)" 2
+	same "$(content "$me" 1 | grep ^To:)" 'To: watcher@router.example'
+	same "$(content "$me" 2 | grep ^To:)" 'To: postmaster@router.example'
+	spool_is H
+}
+
+@test "a bounce that fails where its alias leads, and the postmaster too: held, no storm" {
+	write_aliases 'watcher: no-one' 'postmaster: watcher'
+	write_conf 'postmaster postmaster'
+	letter | expect 0 sendmail -odi -f watcher nobody-there
+	wait_for is_over
+	spool_is H
+	same "$(grep -c 'a bounce goes to' log)" 2
+	delivered 0
+}
+
 @test "a null sender gets no bounce: the mail is held, and mailq shows it" {
 	send -odi -f '' nobody-there
 	wait_for is_over
