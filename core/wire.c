@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* A character that begins behind so many bytes of a line may reach over its limit. */
+enum { SAFE = LIMIT_WIRE_LINE - sizeof(((struct wire *)0)->held) };
+
 void
 wire_init(struct wire *w)
 {
@@ -16,25 +19,42 @@ make(struct wire *w, char c)
 	w->pending[w->pending_len++] = c;
 }
 
+static void
+let_go(struct wire *w)
+{
+	for (unsigned i = 0; i < w->held_len; i++)
+		make(w, w->held[i]);
+	w->held_len = 0;
+}
+
 /* One byte of a line. */
 static void
 put(struct wire *w, char c)
 {
+	bool goes_on = w->held_len > 0 && (c & 0xc0) == 0x80; /* the character held does */
+
+	if (!goes_on)
+		let_go(w);
 	if (w->column == LIMIT_WIRE_LINE) {
 		make(w, '\r');
 		make(w, '\n');
 		make(w, ' ');
-		w->column = 1;
+		w->column = 1 + w->held_len;
+		let_go(w);
 	} else if (w->column == 0 && c == '.') {
 		make(w, '.');
 	}
-	make(w, c);
 	w->column++;
+	if (w->column > SAFE && (w->held_len > 0 || (c & 0xc0) == 0xc0))
+		w->held[w->held_len++] = c;
+	else
+		make(w, c);
 }
 
 static void
 end_line(struct wire *w)
 {
+	let_go(w);
 	make(w, '\r');
 	make(w, '\n');
 	w->column = 0;
@@ -67,9 +87,9 @@ take(struct wire *w, char c)
 static size_t
 run(const struct wire *w, struct str in, size_t cap)
 {
-	size_t n = 0, max = LIMIT_WIRE_LINE - w->column;
+	size_t n = 0, max = SAFE - w->column;
 
-	if (w->cr || (w->column == 0 && in.ptr[0] == '.'))
+	if (w->cr || w->column > SAFE || (w->column == 0 && in.ptr[0] == '.'))
 		return 0;
 	if (max > cap)
 		max = cap;

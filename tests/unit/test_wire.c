@@ -28,8 +28,8 @@ convert(struct str in, size_t in_piece, size_t cap, struct buf *out)
 			assert_true(piece.len == 0 || n == cap);
 		}
 	}
-	size_t n = wire_finish(&w, buf_room(out, 6));
-	assert_true(n <= 6);
+	size_t n = wire_finish(&w, buf_room(out, 20));
+	assert_true(n <= 20);
 	out->len += n;
 }
 
@@ -116,6 +116,69 @@ test_fold(void **state)
 	expect_fold(".", LIMIT_WIRE_LINE, "y\n", "\r\n y\r\n");
 }
 
+/* A line of n times x, then end; folded before its byte "before", if there is one. */
+static void
+expect_whole(size_t n, const char *end, size_t before)
+{
+	struct buf in = {0}, want = {0};
+	struct str tail = str_of(end);
+
+	fill(&in, "", n);
+	buf_str(&want, buf_view(&in));
+	buf_str(&in, tail);
+	buf_str(&want, str_upto(tail, before));
+	if (before < tail.len)
+		buf_puts(&want, "\r\n ");
+	buf_str(&want, str_from(tail, before));
+	buf_puts(&want, "\r\n");
+	expect(buf_view(&in), buf_view(&want));
+	buf_puts(&in, "\r\n");
+	expect(buf_view(&in), buf_view(&want));
+	buf_free(&in);
+	buf_free(&want);
+}
+
+/* Characters of UTF-8 stay whole. */
+static void
+test_fold_characters(void **state)
+{
+	(void)state;
+	/* They end with the line. */
+	expect_whole(LIMIT_WIRE_LINE - 2, "\xc3\xa4", 2);
+	expect_whole(LIMIT_WIRE_LINE - 3, "\xe2\x82\xac", 3);
+	expect_whole(LIMIT_WIRE_LINE - 4, "\xf0\x9f\x90\xa7", 4);
+	expect_whole(LIMIT_WIRE_LINE - 2, "\xc3\xa4y", 2);
+	expect_whole(LIMIT_WIRE_LINE - 4, "\xc3\xa4\xc3\xa4\xc3\xa4", 4);
+	/* They reach over its end by 1, 2, 3 bytes. */
+	expect_whole(LIMIT_WIRE_LINE - 1, "\xc3\xa4", 0);
+	expect_whole(LIMIT_WIRE_LINE - 3, "\xc3\xa4\xc3\xa4y", 2);
+	expect_whole(LIMIT_WIRE_LINE - 2, "\xe2\x82\xac", 0);
+	expect_whole(LIMIT_WIRE_LINE - 1, "\xe2\x82\xac\xe2\x82\xac", 0);
+	expect_whole(LIMIT_WIRE_LINE - 3, "\xf0\x9f\x90\xa7z", 0);
+	expect_whole(LIMIT_WIRE_LINE - 2, "\xf0\x9f\x90\xa7z", 0);
+	expect_whole(LIMIT_WIRE_LINE - 1, "\xf0\x9f\x90\xa7z", 0);
+	/* The line that they go to is as long as any. */
+	struct buf in = {0}, want = {0};
+	fill(&in, "", LIMIT_WIRE_LINE - 1);
+	buf_str(&want, buf_view(&in));
+	buf_puts(&in, "\xe2\x82\xac");
+	buf_puts(&want, "\r\n \xe2\x82\xac");
+	fill(&in, "", LIMIT_WIRE_LINE - 4);
+	fill(&want, "", LIMIT_WIRE_LINE - 4);
+	buf_puts(&in, "yz");
+	buf_puts(&want, "\r\n yz\r\n");
+	expect(buf_view(&in), buf_view(&want));
+	buf_free(&in);
+	buf_free(&want);
+	/* Other bytes above 127: a line that fits is not folded, one that does not in its place. */
+	expect_whole(LIMIT_WIRE_LINE - 1, "\xe9", 1);
+	expect_whole(LIMIT_WIRE_LINE - 2, "\xe9\xe9", 2);
+	expect_whole(LIMIT_WIRE_LINE - 3, "\xf4\xf4\xf4", 3);
+	expect_whole(LIMIT_WIRE_LINE - 1, "\xe9y", 1);
+	expect_whole(LIMIT_WIRE_LINE - 3, "\xe9\xe9\xe9\xe9", 3);
+	expect_whole(LIMIT_WIRE_LINE - 4, "\x80\x80\x80\x80\x80", 4);
+}
+
 /* What a server makes of it (RFC 5321 4.5.2): dots undone, CRLF to LF. Fails on anything that
  * is no line. */
 static void
@@ -171,6 +234,12 @@ test_property(void **state)
 		convert(buf_view(&in), 1 + dice(&seed, 1100), 1 + dice(&seed, 1100), &cut);
 		assert_true(str_eq(buf_view(&whole), buf_view(&cut)));
 
+		make_text(&seed, (struct str){"xx\n\r\x80\xc3\xe2\xf0", 8}, 1200, &in);
+		convert(buf_view(&in), 1 << 20, 1 << 20, &whole);
+		undo(buf_view(&whole), &back);
+		convert(buf_view(&in), 1 + dice(&seed, 1100), 1 + dice(&seed, 1100), &cut);
+		assert_true(str_eq(buf_view(&whole), buf_view(&cut)));
+
 		make_text(&seed, STR("xy..\n\n"), 30, &in);
 		convert(buf_view(&in), 1 << 20, 1 << 20, &whole);
 		undo(buf_view(&whole), &back);
@@ -190,6 +259,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_fold),
+		cmocka_unit_test(test_fold_characters),
 		cmocka_unit_test(test_property),
 	};
 
