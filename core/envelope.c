@@ -7,8 +7,9 @@
 
 /* The two lines of fixed width: # is a digit, ? is 0 or 1, all else stands for itself. */
 static const char shape[] = "mtabox 1 message ########## #################\n"
-			    "text 8bit=? nul=? longest=#################\n";
-enum { AT_OFFSET = 17, AT_LENGTH = 28, AT_EIGHTBIT = 56, AT_NUL = 62, AT_LONGEST = 72 };
+			    "text 8bit=? utf8=? nul=? longest=#################\n";
+enum { AT_OFFSET = 17, AT_LENGTH = 28, AT_EIGHTBIT = 56, AT_UTF8 = 63, AT_NUL = 69,
+       AT_LONGEST = 79 };
 enum { OFFSET_DIGITS = 10, LENGTH_DIGITS = 17 };
 
 _Static_assert(sizeof shape - 1 == ENVELOPE_FIXED, "ENVELOPE_FIXED is the length of shape");
@@ -25,6 +26,9 @@ static const struct {
 	{"to", offsetof(struct header_facts, to)},
 	{"cc", offsetof(struct header_facts, cc)},
 	{"mime", offsetof(struct header_facts, mime)},
+	{"type", offsetof(struct header_facts, type)},
+	{"8bit", offsetof(struct header_facts, eightbit)},
+	{"opaque", offsetof(struct header_facts, opaque)},
 };
 enum { HEADER_WORDS = sizeof header_words / sizeof *header_words };
 
@@ -39,8 +43,8 @@ envelope_print_fixed(const struct envelope *e, struct buf *out)
 {
 	buf_print(out, "mtabox 1 message %010llu %017llu\n", (unsigned long long)e->offset,
 		  (unsigned long long)e->length);
-	buf_print(out, "text 8bit=%d nul=%d longest=%017llu\n", e->text.eightbit,
-		  e->text.nul, (unsigned long long)e->text.longest);
+	buf_print(out, "text 8bit=%d utf8=%d nul=%d longest=%017llu\n", e->text.eightbit,
+		  e->text.utf8, e->text.nul, (unsigned long long)e->text.longest);
 }
 
 /* A caller's words: whatever they hold, they stay on their line. */
@@ -224,6 +228,7 @@ parse(struct str text, struct envelope *e)
 	if (e->offset != text.len)
 		return "the envelope has another length than it says";
 	e->text.eightbit = text.ptr[AT_EIGHTBIT] == '1';
+	e->text.utf8 = text.ptr[AT_UTF8] == '1';
 	e->text.nul = text.ptr[AT_NUL] == '1';
 	e->text.longest = number_at(text, AT_LONGEST, LENGTH_DIGITS);
 

@@ -14,14 +14,15 @@ enum {
 
 /* Address fields stand together, so do Resent- fields. */
 enum name {
-	DATE, MESSAGE_ID, FROM, MIME, TO, CC, BCC, RETURN_PATH,
+	DATE, MESSAGE_ID, FROM, MIME, TYPE, ENCODING, TO, CC, BCC, RETURN_PATH,
 	RESENT_DATE, RESENT_MESSAGE_ID, RESENT_FROM, RESENT_SENDER,
 	RESENT_TO, RESENT_CC, RESENT_BCC,
 	OTHER
 };
 
 static const char *const names[OTHER] = {
-	"Date", "Message-ID", "From", "MIME-Version", "To", "Cc", "Bcc", "Return-Path",
+	"Date", "Message-ID", "From", "MIME-Version", "Content-Type",
+	"Content-Transfer-Encoding", "To", "Cc", "Bcc", "Return-Path",
 	"Resent-Date", "Resent-Message-ID", "Resent-From", "Resent-Sender",
 	"Resent-To", "Resent-Cc", "Resent-Bcc",
 };
@@ -54,14 +55,20 @@ find_name(struct str s)
 }
 
 static void
-note_fact(struct header_facts *f, unsigned char name)
+note_fact(struct header_facts *f, unsigned char name, struct str value)
 {
+	bool eightbit = name == ENCODING && str_ieq(value, STR("8bit"));
+
 	f->date |= name == DATE;
 	f->message_id |= name == MESSAGE_ID;
 	f->from |= name == FROM;
 	f->mime |= name == MIME;
 	f->to |= name == TO;
 	f->cc |= name == CC;
+	f->type |= name == TYPE;
+	f->eightbit |= eightbit;
+	f->opaque |= (name == TYPE && !str_istarts(value, STR("text/"))) ||
+		     (name == ENCODING && !eightbit && !str_ieq(value, STR("7bit")));
 }
 
 /* Whether a field of that name, behind one named h->name, says who gets the message. Keeps
@@ -116,7 +123,7 @@ end_field(struct header *h)
 	bool wanted = h->take_recipients && names_recipients(h, name);
 
 	h->name = name;
-	note_fact(&h->facts, name);
+	note_fact(&h->facts, name, str_trim(value));
 	if (wanted)
 		addr_parse_list(str_trim(value), visit, complain, h);
 	if (name == BCC || name == RESENT_BCC || name == RETURN_PATH)

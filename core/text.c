@@ -9,7 +9,7 @@ enum { START, WITHIN, CR, DOT, DOT_CR };
 void
 text_init(struct text *t, bool dots)
 {
-	*t = (struct text){.dots = dots, .state = START};
+	*t = (struct text){.facts.utf8 = true, .dots = dots, .state = START};
 }
 
 void
@@ -19,9 +19,30 @@ text_init_strict(struct text *t)
 	t->strict = true;
 }
 
+/* No overlong form, no surrogate, nothing above U+10FFFF (RFC 3629 4). */
+static void
+check_utf8(struct text *t, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.ptr[i];
+		if (t->more > 0) {
+			t->facts.utf8 &= c >= t->low && c <= t->high;
+			t->more--;
+			t->low = 0x80;
+			t->high = 0xbf;
+		} else if (c > 127) {
+			t->facts.utf8 &= c >= 0xc2 && c <= 0xf4;
+			t->more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+			t->low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+			t->high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+		}
+	}
+}
+
 static char
 end_line(struct text *t)
 {
+	check_utf8(t, STR("\n"));
 	if (t->line > t->facts.longest)
 		t->facts.longest = t->line;
 	t->line = 0;
@@ -39,6 +60,7 @@ release(struct text *t, char *dst)
 		dst[n++] = '.';
 	if (t->state == CR || t->state == DOT_CR)
 		dst[n++] = ' ';
+	check_utf8(t, (struct str){dst, n});
 	t->line += n;
 	t->state = WITHIN;
 	return n;
@@ -59,6 +81,8 @@ copy_run(struct text *t, struct str *in, char *dst, size_t max)
 		zero |= !p[n];
 	}
 	memcpy(dst, p, n);
+	if (bits > 127 || t->more > 0)
+		check_utf8(t, str_upto(*in, n));
 	*in = str_from(*in, n);
 	t->facts.eightbit |= bits > 127;
 	t->facts.nul |= zero;

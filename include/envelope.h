@@ -5,8 +5,8 @@
  * message's end can be put in their place:
  *
  *	mtabox 1 message 0000000412 00000000000012345
- *	text 8bit=0 nul=0 longest=00000000000000078
- *	header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=0
+ *	text 8bit=0 utf8=1 nul=0 longest=00000000000000078
+ *	header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=1 type=1 8bit=0 opaque=0
  *	arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1
  *	submitter 1000 alice
  *	name Alice Liddell
@@ -28,7 +28,7 @@
 #include "stamp.h"
 #include "text.h"
 
-enum { ENVELOPE_FIXED = 90 }; /* bytes of the two lines of fixed width */
+enum { ENVELOPE_FIXED = 97 }; /* bytes of the two lines of fixed width */
 
 struct envelope_rcpt {
 	struct str address;

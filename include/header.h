@@ -14,6 +14,9 @@
 struct header_facts {
 	bool present;    /* there is at least one field */
 	bool date, message_id, from, to, cc, mime;
+	bool type;       /* Content-Type */
+	bool eightbit;   /* Content-Transfer-Encoding: 8bit */
+	bool opaque;     /* the body is no text, has parts, or is encoded (RFC 2045) */
 };
 
 enum header_status {

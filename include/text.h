@@ -13,6 +13,7 @@
 
 struct text_facts {
 	bool eightbit;    /* a byte above 127 */
+	bool utf8;        /* all of those are UTF-8 (RFC 3629) */
 	bool nul;         /* a NUL byte, kept */
 	uint64_t longest; /* bytes of the longest line without its LF */
 };
@@ -24,6 +25,8 @@ struct text {
 	bool strict;
 	bool bare;     /* strict, and a bare CR or LF is next: no message can come of it */
 	unsigned char state;
+	/* Within a character: how many bytes are to come, and what the next one may be. */
+	unsigned char more, low, high;
 	uint64_t line; /* bytes of the line so far */
 };
 

@@ -28,8 +28,8 @@ check_journal() {
 	sed -e '/^$/q' -e 's/^arrived [0-9]* [0-9]* [0-9a-f]\{16\} 1$/arrived/' "$(message)" >got
 	cat >want <<-END
 	mtabox 1 message $(printf '%010d %017d' $((size - 41)) 41)
-	text 8bit=1 nul=0 longest=00000000000000015
-	header present=1 date=0 message-id=0 from=0 to=1 cc=0 mime=0
+	text 8bit=1 utf8=1 nul=0 longest=00000000000000015
+	header present=1 date=0 message-id=0 from=0 to=1 cc=0 mime=0 type=0 8bit=0 opaque=0
 	arrived
 	submitter $(id -u) $me
 	name Joe Q
@@ -44,22 +44,23 @@ check_journal() {
 
 @test "its first two lines have fixed widths, and say where the message is" {
 	printf 'Subject: x\n\n%0500d\n' 0 | expect 0 sendmail -odq "$me"
-	same "$(head -n 2 "$(message)" | wc -c)" 90
+	same "$(head -n 2 "$(message)" | wc -c)" 97
 	read -r _ _ _ offset length <"$(message)"
 	same "$((10#$offset + 10#$length))" "$(stat -c %s "$(message)")"
 	same "$(tail -c "+$((10#$offset + 1))" "$(message)")" "$(printf 'Subject: x\n\n%0500d\n' 0)"
-	same "$(sed -n 2p "$(message)")" 'text 8bit=0 nul=0 longest=00000000000000500'
+	same "$(sed -n 2p "$(message)")" 'text 8bit=0 utf8=1 nul=0 longest=00000000000000500'
 }
 
-@test "facts of the text: 8bit, NUL, the longest line" {
+@test "facts of the text: 8bit, UTF-8, NUL, the longest line" {
 	while read -r text want; do
 		printf "$text" | expect 0 sendmail -odq "$me"
 		same "$(sed -n 2p "$(message)")" "$want"
 		rm "$(message)"
 	done <<-'END'
-	\0 text 8bit=0 nul=1 longest=00000000000000001
-	\200 text 8bit=1 nul=0 longest=00000000000000001
-	a\r\nbb\r\nc text 8bit=0 nul=0 longest=00000000000000002
+	\0 text 8bit=0 utf8=1 nul=1 longest=00000000000000001
+	\200 text 8bit=1 utf8=0 nul=0 longest=00000000000000001
+	\303\244 text 8bit=1 utf8=1 nul=0 longest=00000000000000002
+	a\r\nbb\r\nc text 8bit=0 utf8=1 nul=0 longest=00000000000000002
 	END
 }
 

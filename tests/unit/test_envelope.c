@@ -21,8 +21,8 @@ sample(void)
 {
 	return (struct envelope){
 		.length = 12345,
-		.text = {.eightbit = true, .longest = 78},
-		.header = {.present = true, .date = true, .from = true, .to = true},
+		.text = {.eightbit = true, .utf8 = true, .longest = 78},
+		.header = {.present = true, .date = true, .from = true, .to = true, .type = true},
 		.arrived = {1795341234, 86400123, 0x5f3a9c0d11e2b3a4, true},
 		.uid = 1000,
 		.login = STR("alice"),
@@ -59,9 +59,10 @@ test_form(void **state)
 	(void)state;
 	envelope_print(&e, &out);
 	assert_string_equal(buf_cstr(&out),
-			    "mtabox 1 message 0000000332 00000000000012345\n"
-			    "text 8bit=1 nul=0 longest=00000000000000078\n"
-			    "header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=0\n"
+			    "mtabox 1 message 0000000362 00000000000012345\n"
+			    "text 8bit=1 utf8=1 nul=0 longest=00000000000000078\n"
+			    "header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=0 "
+			    "type=1 8bit=0 opaque=0\n"
 			    "arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\n"
 			    "submitter 1000 alice\n"
 			    "name Alice Liddell\n"
@@ -71,7 +72,7 @@ test_form(void **state)
 			    "rcpt \"a b\"@c.example\n"
 			    "alias robot\n"
 			    "\n");
-	assert_int_equal(out.len, 332);
+	assert_int_equal(out.len, 362);
 	buf_free(&out);
 }
 
@@ -91,7 +92,9 @@ test_round_trip(void **state)
 	assert_int_equal(back.offset, text.len);
 	assert_int_equal(back.length, 12345);
 	assert_int_equal(back.text.longest, 78);
-	assert_true(back.text.eightbit && !back.text.nul && back.header.to && !back.header.cc);
+	assert_true(back.text.eightbit && back.text.utf8 && !back.text.nul);
+	assert_true(back.header.type && !back.header.opaque && !back.header.eightbit &&
+		    back.header.to && !back.header.cc);
 	assert_int_equal(back.arrived.boot, 86400123);
 	assert_int_equal(back.uid, 1000);
 	assert_true(str_eq(back.login, e.login) && str_eq(back.name, e.name));
@@ -115,7 +118,7 @@ test_round_trip(void **state)
 	assert_int_equal(offset, text.len);
 	assert_int_equal(length, 99999999999999999);
 	assert_int_equal(envelope_parse(buf_view(&again), &back, &why), 0);
-	assert_true(back.text.nul && !back.text.eightbit && back.text.longest == 7);
+	assert_true(back.text.nul && !back.text.eightbit && !back.text.utf8 && back.text.longest == 7);
 	assert_true(str_eq(back.rcpts[1].address, rcpts[1].address));
 	envelope_free(&back);
 	buf_free(&out);
@@ -202,7 +205,7 @@ damaged(const char *old, const char *new)
 	buf_print(&number, "%010zu", text.len);
 	memcpy(digits, buf_cstr(&number), sizeof digits);
 	if (strncmp(text.ptr, "mtabox 1 message ", 17) == 0 &&
-	    strncmp(text.ptr + 17, "0000000332", 10) == 0)
+	    strncmp(text.ptr + 17, "0000000362", 10) == 0)
 		memcpy(text.ptr + 17, digits, 10);
 	const char *why = parse_error(buf_view(&text));
 	buf_free(&number);
@@ -219,20 +222,21 @@ test_damage(void **state)
 	} bad[] = {
 		{"mtabox 1", "mtabox 2"},
 		{"mtabox", "Mtabox"},
-		{"0000000332", "0000000331"},
-		{"0000000332", "0000000333"},
-		{"0000000332", "0000000090"},
-		{"0000000332", "0099999999"},
-		{"0000000332", "+000000341"},
+		{"0000000362", "0000000361"},
+		{"0000000362", "0000000363"},
+		{"0000000362", "0000000097"},
+		{"0000000362", "0099999999"},
+		{"0000000362", "+000000362"},
 		{"00000000000012345", "0000000000001234x"},
 		{"00000000000012345", "-0000000000012345"},
 		{"8bit=1", "8bit=2"},
+		{"utf8=1", "utf8=2"},
 		{"nul=0", "nul=x"},
 		{"longest=0", "longest=_"},
 		{"text ", "test "},
 		{"present=1", "present=2"},
 		{"present=1 date=1", "date=1 present=1"},
-		{"mime=0", "mime=0 more=1"},
+		{"opaque=0", "opaque=0 more=1"},
 		{" mime=0", ""},
 		{"header", "Header"},
 		{"arrived 1795341234", "arrived x"},

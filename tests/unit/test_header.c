@@ -146,6 +146,46 @@ test_facts(void **state)
 	buf_free(&body);
 }
 
+/* What the header says of the body. */
+static void
+test_body_facts(void **state)
+{
+	static const struct {
+		const char *in;
+		bool mime, type, eightbit, opaque;
+	} cases[] = {
+		{"From: a\n\nContent-Type: image/png\n", .type = false},
+		{"MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n"
+		 "Content-Transfer-Encoding: 8bit\n\n", true, true, true, false},
+		{"content-type:\n\tTEXT/html\nCONTENT-transfer-encoding :\n 8BIT \n\n",
+		 .type = true, .eightbit = true},
+		{"Content-Transfer-Encoding: 7Bit\n\n", .opaque = false},
+		{"Content-Transfer-Encoding: base64\n\n", .opaque = true},
+		{"Content-Transfer-Encoding: quoted-printable\n\n", .opaque = true},
+		{"Content-Transfer-Encoding: binary\n\n", .opaque = true},
+		{"Content-Transfer-Encoding:\n\n", .opaque = true},
+		{"Content-Transfer-Encoding: 8bit\nContent-Transfer-Encoding: base64\n\n",
+		 .eightbit = true, .opaque = true},
+		{"Content-Type: multipart/mixed; boundary=text/plain\n\n", .type = true, .opaque = true},
+		{"Content-Type: message/rfc822\n\n", .type = true, .opaque = true},
+		{"Content-Type: text\n\n", .type = true, .opaque = true},
+		{"Content-Type: textual/x\n\n", .type = true, .opaque = true},
+		{"X-Content-Type: image/png\nContent: 8bit\n\n", .type = false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct header h;
+		struct buf body = {0};
+		feed_all_ways(&h, false, str_of(cases[i].in), &body);
+		if (h.facts.mime != cases[i].mime || h.facts.type != cases[i].type ||
+		    h.facts.eightbit != cases[i].eightbit || h.facts.opaque != cases[i].opaque)
+			fail_msg("case %zu", i);
+		header_free(&h);
+		buf_free(&body);
+	}
+}
+
 /* Recipients of -t, each with a blank behind it. */
 static const struct {
 	const char *in, *out;
@@ -287,6 +327,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_splits),
 		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_body_facts),
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_too_big),

@@ -48,6 +48,7 @@ feed_all_ways(struct str in, bool dots, struct buf *out, struct str *rest)
 		assert_int_equal(left.len, rest->len);
 		assert_int_equal(t.ended, whole.ended);
 		assert_int_equal(t.facts.eightbit, whole.facts.eightbit);
+		assert_int_equal(t.facts.utf8, whole.facts.utf8);
 		assert_int_equal(t.facts.nul, whole.facts.nul);
 		assert_true(t.facts.longest == whole.facts.longest);
 	}
@@ -59,7 +60,7 @@ static const struct {
 	struct str in, out;
 	bool dots, ended;
 	struct str rest;
-	bool eightbit, nul;
+	bool eightbit, not_utf8, nul;
 	unsigned longest;
 } cases[] = {
 	{.in = {"", 0}, .out = {"", 0}},
@@ -76,7 +77,7 @@ static const struct {
 	{CASE("\r", " \n", 1)},
 	{CASE("a\0b\n", "a\0b\n", 3), .nul = true},
 	{CASE("caf\xc3\xa9\n", "caf\xc3\xa9\n", 5), .eightbit = true},
-	{CASE("\xff\r\0\n", "\xff \0\n", 3), .eightbit = true, .nul = true},
+	{CASE("\xff\r\0\n", "\xff \0\n", 3), .eightbit = true, .not_utf8 = true, .nul = true},
 	/* With -i dots are text. */
 	{CASE(".\n..\n.\r\nx\n", ".\n..\n.\nx\n", 2)},
 	{CASE(".", ".\n", 1)},
@@ -112,6 +113,7 @@ test_cases(void **state)
 		assert_true(str_eq(rest, cases[i].rest));
 		assert_int_equal(t.ended, cases[i].ended);
 		assert_int_equal(t.facts.eightbit, cases[i].eightbit);
+		assert_int_equal(t.facts.utf8, !cases[i].not_utf8);
 		assert_int_equal(t.facts.nul, cases[i].nul);
 		assert_int_equal(t.facts.longest, cases[i].longest);
 	}
@@ -179,6 +181,33 @@ test_strict(void **state)
 		}
 }
 
+/* Each character's first and last, and what no encoder makes (RFC 3629 4, 10). */
+static void
+test_utf8(void **state)
+{
+	static const char *const good[] = {
+		"\xc2\x80\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80\xef\xbf\xbf",
+		"\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "a\xc3\xa4z\xe2\x82\xac\xf0\x9f\x90\xa7",
+		".\xc3\xa4\r\xc3\xa4",
+	}, *const bad[] = {
+		"\x80", "\xc3\xa4\xa4", "\xc3", "\xc3z\xa4", "\xc3\n\xa4", "\xc3\r\xa4", "\xe2\x82",
+		"\xe2\x82z", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80",
+		"\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xe4\xf6\xfc",
+		"\xc3\xc3\xa4",
+	};
+	struct buf out = {0};
+	struct str rest;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		if (!feed_all_ways(str_of(good[i]), true, &out, &rest).facts.utf8)
+			fail_msg("good %zu", i);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		if (feed_all_ways(str_of(bad[i]), true, &out, &rest).facts.utf8)
+			fail_msg("bad %zu", i);
+	buf_free(&out);
+}
+
 /* The rules once more, over a whole message, as plainly as can be. */
 static void
 normalise(struct str in, bool dots, struct buf *out)
@@ -232,6 +261,7 @@ main(void)
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_takes_nothing_behind_the_end),
 		cmocka_unit_test(test_strict),
+		cmocka_unit_test(test_utf8),
 		cmocka_unit_test(test_random),
 	};
 
