@@ -4,7 +4,7 @@
 # A module may include only modules to its left (scripts/check-order).
 BASE  = fmt calendar nap log str buf stamp clock io file
 FORM  = args outcome codec date ip addr text header alias url conf envelope journal retry
-PROTO = sasl reply smtp smtpd wire render dsn
+PROTO = sasl reply smtp smtpd encode wire render dsn
 WORLD = spool rr dns net cert curve trust tls sandbox worker user mbox local relay
 TOP   = site agenda route outage submit session attempt crew dispatch direct watch queue runner
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)

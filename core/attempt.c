@@ -557,6 +557,7 @@ bounce_content(struct attempt *a, size_t n, struct attempt_content *c)
 	dsn_render_tail(&d, &c->tail);
 	c->offset = a->envelope.offset;
 	c->length = d.full ? a->envelope.length : header.len;
+	c->facts |= ENCODE_OPAQUE;
 	buf_free(&header);
 }
 
@@ -564,6 +565,7 @@ void
 attempt_content(struct attempt *a, size_t n, struct attempt_content *c)
 {
 	*c = (struct attempt_content){0};
+	c->facts = encode_facts(&a->envelope.text, &a->envelope.header);
 	settle_facts(a);
 	if (a->journal.rcpts[n].bounce) {
 		bounce_content(a, n, c);

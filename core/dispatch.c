@@ -173,7 +173,7 @@ send_job(struct dispatch *d, struct attempt *a, size_t first, struct crew_worker
 	job.offset = c.offset;
 	job.length = c.length;
 	job.head = buf_view(&c.head);
-	job.eightbit = a->envelope.text.eightbit || !is_ascii(job.head);
+	job.facts = c.facts | (is_ascii(job.head) ? 0 : ENCODE_EIGHTBIT);
 	job.tail = buf_view(&c.tail);
 	relay_print_job(&job, &payload);
 	w->job[w->jobs++] = a->number;

@@ -39,6 +39,7 @@ struct job {
 	unsigned char *state;
 	struct smtp_message message;
 	struct source source;
+	struct encode encode;
 	struct wire wire;
 	bool body_begun;
 };
@@ -75,8 +76,8 @@ struct relay {
 void
 relay_print_job(const struct relay_job *job, struct buf *out)
 {
-	buf_print(out, "%llu %llu %d %zu %zu %zu %zu\n", (unsigned long long)job->offset,
-		  (unsigned long long)job->length, job->eightbit, job->rcpt_count,
+	buf_print(out, "%llu %llu %u %zu %zu %zu %zu\n", (unsigned long long)job->offset,
+		  (unsigned long long)job->length, job->facts, job->rcpt_count,
 		  job->sender.len, job->head.len, job->tail.len);
 	for (size_t n = 0; n < job->rcpt_count; n++)
 		buf_print(out, "%u %.*s\n", (unsigned)job->numbers[n], STR_ARG(job->rcpts[n]));
@@ -95,17 +96,18 @@ int
 relay_parse_job(struct str payload, struct relay_job *job)
 {
 	struct str line = str_cut(&payload, '\n');
-	uint64_t eightbit, count, sender, head, tail, number;
+	uint64_t facts, count, sender, head, tail, number;
 
 	*job = (struct relay_job){0};
 	if (take_number(&line, INT64_MAX, &job->offset) ||
-	    take_number(&line, INT64_MAX, &job->length) || take_number(&line, 1, &eightbit) ||
+	    take_number(&line, INT64_MAX, &job->length) ||
+	    take_number(&line, ENCODE_FACTS, &facts) ||
 	    take_number(&line, payload.len, &count) ||
 	    take_number(&line, payload.len, &sender) ||
 	    take_number(&line, payload.len, &head) || take_number(&line, payload.len, &tail) ||
 	    count == 0)
 		return -1;
-	job->eightbit = eightbit;
+	job->facts = (unsigned)facts;
 	job->rcpt_count = (size_t)count;
 	job->numbers = buf_array(NULL, job->rcpt_count, sizeof *job->numbers);
 	job->rcpts = buf_array(NULL, job->rcpt_count, sizeof *job->rcpts);
@@ -151,7 +153,7 @@ begin_job(struct job *j, const struct worker_frame *f)
 	j->message = (struct smtp_message){
 		.sender = j->job.sender, .rcpts = j->job.rcpts,
 		.rcpt_count = j->job.rcpt_count, .size = source_size(&j->source),
-		.eightbit = j->job.eightbit, .state = j->state, .ctx = j,
+		.eightbit = j->job.facts & ENCODE_EIGHTBIT, .state = j->state, .ctx = j,
 	};
 	j->body_begun = false;
 }
@@ -457,8 +459,8 @@ send_output(struct relay *r)
 static bool
 make_body(struct relay *r, struct job *j)
 {
-	char raw[CHUNK / 4];
-	struct str in;
+	char raw[CHUNK / 4], coded[CHUNK / 4];
+	struct str in, piece;
 	ssize_t n = source_read(&j->source, raw, sizeof raw);
 
 	r->body_start = r->body_end = 0;
@@ -468,13 +470,17 @@ make_body(struct relay *r, struct job *j)
 		smtp_fail(&r->smtp, &o);
 		return false;
 	}
-	/* The wire form of a piece is at most twice as long and a few bytes. */
+	/* The wire form of all that was read is less than four times as long. */
 	in = (struct str){raw, (size_t)n};
-	while (in.len > 0)
-		r->body_end += wire_feed(&j->wire, &in, r->body + r->body_end,
+	do {
+		size_t len = n > 0 ? encode_feed(&j->encode, &in, coded, sizeof coded) :
+				     encode_finish(&j->encode, coded);
+		piece = (struct str){coded, len};
+		r->body_end += wire_feed(&j->wire, &piece, r->body + r->body_end,
 					 sizeof r->body - r->body_end);
+	} while (in.len > 0);
 	if (n == 0)
-		r->body_end += wire_finish(&j->wire, r->body);
+		r->body_end += wire_finish(&j->wire, r->body + r->body_end);
 	return n > 0;
 }
 
@@ -488,6 +494,7 @@ send_body(struct relay *r)
 	if (!j->body_begun) {
 		j->body_begun = true;
 		j->source.pos = 0;
+		encode_init(&j->encode, j->job.facts, smtp_takes_eightbit(&r->smtp));
 		wire_init(&j->wire);
 		r->body_start = r->body_end = 0;
 	}

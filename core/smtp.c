@@ -453,7 +453,7 @@ put_mail(struct smtp *s, const struct smtp_message *m)
 	if (m->size > 0 && (s->extensions & HAS_SIZE))
 		fmt_print(size, sizeof size, " SIZE=%ju", (uintmax_t)m->size);
 	command(s, "MAIL FROM:<%.*s>%s%s", STR_ARG(m->sender), size,
-		m->eightbit && (s->extensions & HAS_8BITMIME) ? " BODY=8BITMIME" : "");
+		m->eightbit && smtp_takes_eightbit(s) ? " BODY=8BITMIME" : "");
 }
 
 /* Refused: the old transaction may live, and a MAIL refused for that would bounce. */
@@ -734,6 +734,12 @@ smtp_want(const struct smtp *s)
 	if (s->state == AT_READY && !s->quit && s->tx_count < 2)
 		want |= SMTP_MESSAGE;
 	return want;
+}
+
+bool
+smtp_takes_eightbit(const struct smtp *s)
+{
+	return s->extensions & HAS_8BITMIME;
 }
 
 struct str

@@ -8,6 +8,7 @@
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
 
+#include "encode.h"
 #include "spool.h"
 
 /* Of each recipient in a pass; larger values are the queue's own: in whose hands it is. */
@@ -101,6 +102,7 @@ struct attempt_content {
 	struct str sender;
 	struct buf head, tail;
 	uint64_t offset, length; /* of the file, between them */
+	unsigned facts;          /* encode.h's */
 };
 void attempt_content(struct attempt *a, size_t n, struct attempt_content *c);
 void attempt_free_content(struct attempt_content *c);

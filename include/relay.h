@@ -9,6 +9,7 @@
 #define RELAY_H
 
 #include "conf.h"
+#include "encode.h"
 #include "envelope.h"
 #include "worker.h"
 
@@ -22,7 +23,7 @@ struct relay_destination {
 struct relay_job {
 	struct str sender;
 	uint64_t offset, length;   /* of the stored message in the descriptor's file */
-	bool eightbit;
+	unsigned facts;            /* encode.h's */
 	struct str head, tail;     /* around the stored message */
 	size_t rcpt_count;
 	/* for each: its number (see worker_frame) and its address */

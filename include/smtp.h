@@ -96,6 +96,9 @@ void smtp_init(struct smtp *s, const struct smtp_config *config);
 
 unsigned smtp_want(const struct smtp *s);
 
+/* The server takes bytes above 127 in a body (8BITMIME). */
+bool smtp_takes_eightbit(const struct smtp *s);
+
 /* Bytes for the server, oldest first; smtp_sent takes n of them away (and may make room for
  * more). */
 struct str smtp_output(const struct smtp *s);

@@ -163,7 +163,9 @@ real() {
 	secure server
 	relay "smtp+starttls://127.0.0.1:$port"
 	{
-		printf 'Subject: bytes\nFrom: a@x.example\nTo: \303\244@x.example\n\n'
+		printf 'Subject: bytes\nFrom: a@x.example\nTo: \303\244@x.example\n'
+		printf 'MIME-Version: 1.0\nContent-Type: text/plain\n'
+		printf 'Content-Transfer-Encoding: 8bit\n\n'
 		printf '.\n..\n...leading\n.\n\n\nFrom here on\n\344\366\374 \303\244 \377\376\n'
 		printf 'tab\tand blanks   \n%0997d\n%0998d\n.%0997d\nQUIT\n.\n' 1 2 3
 	} >"$S/message"
@@ -172,9 +174,9 @@ real() {
 	sent a@x.example
 	got server 1 "$S/message"
 
-	# What SMTP cannot carry: longer lines are folded, NUL and a lone CR become blanks,
-	# and the last line gets its end.
-	printf 'Subject: long\n\n%05000d\nnul\000nul\rcr\nno end' 7 |
+	# What SMTP cannot carry: longer lines are folded (what is no text, encode.bats has the
+	# rest), NUL and a lone CR become blanks, and the last line gets its end.
+	printf 'Content-Type: x/y\n\n%05000d\nnul\000nul\rcr\nno end' 7 |
 		expect 0 sendmail -odq -i a@x.example
 	flush
 	queue_is_empty
@@ -188,7 +190,7 @@ real() {
 	relay "smtp+starttls://127.0.0.1:$port"
 	/usr/bin/python3 -c 'import random, sys
 r = random.Random(1)
-print("Subject: large\n")
+print("MIME-Version: 1.0\nContent-Type: text/plain\nContent-Transfer-Encoding: 8bit\n")
 for _ in range(140000):
     line = r.randbytes(r.randrange(150)).translate(None, b"\0\r\n")
     sys.stdout.flush()
