@@ -5,6 +5,7 @@
 #include "file.h"
 #include "fmt.h"
 #include "nap.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -177,8 +178,8 @@ print_head(const struct mbox_job *job, bool newline, struct buf *out)
 
 	buf_print(out, "%sFrom %.*s ", newline ? "\n" : "", STR_ARG(sender));
 	date_print_mbox(job->date, out);
-	buf_print(out, "\nReturn-Path: <%.*s>\nDelivered-To: %.*s\n",
-		  STR_ARG(job->sender), STR_ARG(job->rcpt));
+	buf_putc(out, '\n');
+	trace_print(job->sender, job->rcpt, out);
 }
 
 /* newline: one comes first, for a mailbox that does not end in one. 0; what take
@@ -205,42 +206,6 @@ produce(const struct mbox_job *job, bool newline, sink *take, void *ctx)
 	if (rc == 0)
 		rc = put(&p, p.last == '\n' ? STR("\n") : STR("\n\n"));
 	return rc;
-}
-
-static bool
-is_delivered_to(struct str line, struct str rcpt)
-{
-	struct str name = str_cut(&line, ':');
-
-	return str_ieq(name, STR("Delivered-To")) && str_ieq(str_trim(line), rcpt);
-}
-
-/* Does the content's header say that rcpt has had this message before? */
-static bool
-is_loop(const struct mbox_job *job)
-{
-	struct source content = job->content;
-	char chunk[1024], line[LIMIT_ADDRESS + 64]; /* longer lines are cut: no match */
-	size_t len = 0;
-	ssize_t n = 1;
-
-	for (content.pos = 0; n > 0 && content.pos < LIMIT_HEADER;) {
-		n = source_read(&content, chunk, sizeof chunk);
-		for (ssize_t i = 0; i < n; i++) {
-			if (chunk[i] != '\n') {
-				if (len < sizeof line)
-					line[len++] = chunk[i];
-				continue;
-			}
-			struct str whole = str_trim((struct str){line, len});
-			if (whole.len == 0)
-				return false;
-			if (is_delivered_to(whole, job->rcpt))
-				return true;
-			len = 0;
-		}
-	}
-	return false;
 }
 
 static bool
@@ -579,9 +544,8 @@ mbox_deliver(struct mbox *m, const struct mbox_job *job)
 	struct stat st;
 
 	*m = (struct mbox){.fd = -1};
-	if (is_loop(job))
-		return outcome_make(PERMFAIL, 4, 6, "mail loop: %.*s has had this before",
-				    STR_ARG(job->rcpt));
+	if (trace_is_loop(&job->content, job->rcpt, &o))
+		return o;
 	if (lock(m, job, &o))
 		return o;
 	int whole = job->has_previous ? recover(m->fd, job) : 0;
