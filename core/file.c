@@ -3,10 +3,14 @@
 #include "clock.h"
 #include "nap.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int
@@ -106,6 +110,56 @@ file_sync_dir(int dir)
 	if (file_sync(dir) && errno != EINVAL)
 		return -1;
 	return 0;
+}
+
+int
+file_sync_parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct buf parent = {0};
+
+	buf_add(&parent, path, slash ? (size_t)(slash - path) + 1 : 0);
+	buf_puts(&parent, ".");
+	int dir = open(buf_cstr(&parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	buf_free(&parent);
+	if (dir < 0)
+		return 0;
+	int rc = file_sync_dir(dir), err = errno;
+	close(dir);
+	errno = err;
+	return rc;
+}
+
+int
+file_rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+	if (syscall(SYS_renameat2, from_dir, from, to_dir, to, 1 /* RENAME_NOREPLACE */) == 0)
+		return 0;
+	if (errno != ENOSYS && errno != EINVAL)
+		return -1;
+	return renameat(from_dir, from, to_dir, to);
+}
+
+int
+file_walk(int dir, void (*visit)(void *ctx, struct str name), void *ctx)
+{
+	/* Opened anew: a duplicate would share its position with every other walk. */
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_Alignas(struct dirent) char entries[2048]; /* the kernel's form is the C library's */
+	const struct dirent *entry;
+	long len;
+
+	if (fd < 0)
+		return -1;
+	while ((len = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
+		for (long at = 0; at < len; at += entry->d_reclen) {
+			entry = (const struct dirent *)(entries + at);
+			visit(ctx, str_of(entry->d_name));
+		}
+	int err = errno;
+	close(fd);
+	errno = err;
+	return len ? -1 : 0;
 }
 
 int

@@ -3,7 +3,6 @@
 #include "clock.h"
 #include "date.h"
 #include "file.h"
-#include "fmt.h"
 #include "nap.h"
 #include "trace.h"
 
@@ -26,17 +25,6 @@ enum {
 static const struct str mark = {"mtabox\n", 7};
 enum { MARK_MODE = 0500 }; /* whatever the umask */
 static const struct str from = {"From ", 5};
-
-/* outcome_from_errno for "DOING PATH". */
-static struct outcome
-failed(const char *doing, const char *path)
-{
-	char what[LIMIT_OUTCOME_TEXT];
-	int err = errno;
-
-	fmt_print(what, sizeof what, "%s %s", doing, path);
-	return outcome_from_errno(err, what);
-}
 
 static bool is_roots(const char *path, unsigned links);
 
@@ -290,7 +278,7 @@ unfit(struct outcome *o, const char *path, const char *words)
 static int
 broken(struct outcome *o, const char *doing, const char *path)
 {
-	*o = failed(doing, path);
+	*o = outcome_from_file(errno, doing, path);
 	return -1;
 }
 
@@ -504,25 +492,6 @@ add(void *ctx, struct str bytes)
 	return w->error ? -1 : 0;
 }
 
-/* Makes the mailbox's name durable, if we may: it can be as new as its first mail. */
-static int
-sync_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	struct buf parent = {0};
-
-	buf_add(&parent, path, slash ? (size_t)(slash - path) + 1 : 0);
-	buf_puts(&parent, ".");
-	int dir = open(buf_cstr(&parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	buf_free(&parent);
-	if (dir < 0)
-		return 0;
-	int rc = file_sync_dir(dir), err = errno;
-	close(dir);
-	errno = err;
-	return rc;
-}
-
 static int
 append(int fd, const struct mbox_job *job, uint64_t start)
 {
@@ -534,7 +503,8 @@ append(int fd, const struct mbox_job *job, uint64_t start)
 	if (newline < 0 || lseek(fd, (off_t)start, SEEK_SET) < 0 ||
 	    produce(job, newline, add, &w) || writer_flush(&w) || file_sync(fd))
 		return -1;
-	return start == 0 ? sync_name(job->path) : 0;
+	/* It can be as new as its first mail. */
+	return start == 0 ? file_sync_parent(job->path) : 0;
 }
 
 struct outcome
@@ -550,14 +520,14 @@ mbox_deliver(struct mbox *m, const struct mbox_job *job)
 		return o;
 	int whole = job->has_previous ? recover(m->fd, job) : 0;
 	if (whole < 0 || fstat(m->fd, &st))
-		return failed("looking through", job->path);
+		return outcome_from_file(errno, "looking through", job->path);
 	if (!whole) {
 		uint64_t start = (uint64_t)st.st_size;
 		struct mbox_place place = {st.st_dev, st.st_ino, start};
 		if (job->intend(job->ctx, &place))
 			return outcome_make(TEMPFAIL, 3, 0, "could not be recorded beforehand");
 		if (append(m->fd, job, start)) {
-			o = failed("writing to", job->path);
+			o = outcome_from_file(errno, "writing to", job->path);
 			/* If this fails too, the next attempt finds the fragment. */
 			if (ftruncate(m->fd, (off_t)start) == 0)
 				file_sync(m->fd);

@@ -130,6 +130,15 @@ outcome_from_errno(int err, const char *what)
 }
 
 struct outcome
+outcome_from_file(int err, const char *doing, const char *path)
+{
+	char what[LIMIT_OUTCOME_TEXT];
+
+	fmt_print(what, sizeof what, "%s %s", doing, path);
+	return outcome_from_errno(err, what);
+}
+
+struct outcome
 outcome_from_reply(unsigned code, struct str text)
 {
 	unsigned first = code / 100;

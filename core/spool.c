@@ -4,10 +4,8 @@
 #include "codec.h"
 #include "file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -122,18 +120,6 @@ lock_named(const struct spool *s, int fd, const char *name)
 	return is == 1 ? SPOOL_OK : is == 0 ? SPOOL_GONE : SPOOL_ERROR;
 }
 
-/* A rename that never takes the place of a mail, where the system has it. Elsewhere the
- * rule for new ids has to do: none is given out that has a file. */
-static int
-rename_new(const struct spool *s, const char *from, const char *to)
-{
-	if (syscall(SYS_renameat2, s->dir, from, s->dir, to, 1 /* RENAME_NOREPLACE */) == 0)
-		return 0;
-	if (errno != ENOSYS && errno != EINVAL)
-		return -1;
-	return renameat(s->dir, from, s->dir, to);
-}
-
 /* The directory */
 
 /* The new directory's name must be as durable as the mail in it. */
@@ -238,27 +224,30 @@ spool_sync(struct spool *s)
 	return file_sync_dir(s->dir);
 }
 
+/* Whom a walk calls: files in these states. */
+struct walker {
+	const char *states;
+	void (*visit)(void *ctx, char state, struct str id);
+	void *ctx;
+};
+
+static void
+visit_name(void *ctx, struct str name)
+{
+	const struct walker *w = ctx;
+	struct str id = str_from(name, 1);
+
+	if (spool_is_id(id) && strchr(w->states, name.ptr[0]))
+		w->visit(w->ctx, name.ptr[0], id);
+}
+
 static int
 walk(const struct spool *s, const char *states,
      void (*visit)(void *ctx, char state, struct str id), void *ctx)
 {
-	/* Opened anew: a duplicate would share its position with every other walk. */
-	int fd = openat(s->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_Alignas(struct dirent) char entries[2048]; /* the kernel's form is the C library's */
-	const struct dirent *entry;
-	long len;
+	struct walker w = {states, visit, ctx};
 
-	if (fd < 0)
-		return -1;
-	while ((len = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0)
-		for (long at = 0; at < len; at += entry->d_reclen) {
-			entry = (const struct dirent *)(entries + at);
-			struct str name = str_of(entry->d_name), id = str_from(name, 1);
-			if (spool_is_id(id) && strchr(states, name.ptr[0]))
-				visit(ctx, name.ptr[0], id);
-		}
-	close_quietly(fd);
-	return len ? -1 : 0;
+	return file_walk(s->dir, visit_name, &w);
 }
 
 int
@@ -444,7 +433,7 @@ spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
 		d->fd = -1;
 		return 0;
 	}
-	if (rc || file_sync(d->fd) || rename_new(s, draft.z, queued.z)) {
+	if (rc || file_sync(d->fd) || file_rename_new(s->dir, draft.z, s->dir, queued.z)) {
 		take_back(s, d);
 		return -1;
 	}
@@ -689,7 +678,7 @@ spool_move(struct spool *s, struct spool_claim *c, char state)
 {
 	struct name from = make_name(c->state, c->id), to = make_name(state, c->id);
 
-	if (rename_new(s, from.z, to.z))
+	if (file_rename_new(s->dir, from.z, s->dir, to.z))
 		return -1;
 	spool_release(c);
 	return 0;

@@ -30,6 +30,16 @@ ssize_t file_read_at(int fd, void *dst, size_t len, off_t offset);
 int file_sync(int fd);     /* data and metadata on stable storage */
 int file_sync_dir(int dir); /* names; a file system that cannot sync a directory passes */
 
+/* The same for the directory that path stands in; one that we may not read passes. */
+int file_sync_parent(const char *path);
+
+/* A rename that takes no other file's place (EEXIST) where the system has it; elsewhere the
+ * caller's rule for new names has to do. */
+int file_rename_new(int from_dir, const char *from, int to_dir, const char *to);
+
+/* Calls visit with every name in dir, in no order, dots too; not with dir's own position. */
+int file_walk(int dir, void (*visit)(void *ctx, struct str name), void *ctx);
+
 /* Appends the whole file at path to *out. -1: not readable, or (EFBIG) larger than max. */
 int file_load(const char *path, size_t max, struct buf *out);
 /* The same for an open descriptor, from its start. */

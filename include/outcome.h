@@ -30,6 +30,8 @@ struct outcome outcome_make(enum verdict verdict, unsigned subject, unsigned det
  * else are TEMPFAIL with a status that fits (ENOSPC 4.3.1, EDQUOT 4.2.2, EIO 4.3.0, EACCES
  * 4.2.0…): no errno is reason enough to bounce. */
 struct outcome outcome_from_errno(int err, const char *what);
+/* The same where what is DOING PATH. */
+struct outcome outcome_from_file(int err, const char *doing, const char *path);
 
 /* From a complete SMTP reply: code (200 to 599) and its text, lines joined with " ". An
  * enhanced status at the start of the text is taken where its class agrees with the code
