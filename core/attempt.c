@@ -561,17 +561,22 @@ bounce_content(struct attempt *a, size_t n, struct attempt_content *c)
 	buf_free(&header);
 }
 
+struct str
+attempt_sender(const struct attempt *a, size_t n)
+{
+	return a->journal.rcpts[n].bounce ? (struct str){0} : a->envelope.sender;
+}
+
 void
 attempt_content(struct attempt *a, size_t n, struct attempt_content *c)
 {
-	*c = (struct attempt_content){0};
+	*c = (struct attempt_content){.sender = attempt_sender(a, n)};
 	c->facts = encode_facts(&a->envelope.text, &a->envelope.header);
 	settle_facts(a);
 	if (a->journal.rcpts[n].bounce) {
 		bounce_content(a, n, c);
 		return;
 	}
-	c->sender = a->envelope.sender;
 	c->offset = a->envelope.offset;
 	c->length = a->envelope.length;
 	buf_str(&c->head, buf_view(&a->fields));

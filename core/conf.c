@@ -49,7 +49,7 @@ struct key {
  * of an entry. */
 static const struct key keys[] = {
 	{"smarthost", NULL, SERVER, FIELD(smarthost), 0, 0, "",
-	 "server that takes all outgoing mail; several are tried in order"},
+	 "server that takes outgoing mail (from=PATTERN: these senders'); tried in order"},
 	{"auth_file", "authpath", PATH, FIELD(auth_file), 0, 0, "/etc/mtabox.auth",
 	 "user|host:password lines, not to be read by others"},
 	{"auth_mechanisms", NULL, STRING, FIELD(auth_mechanisms), 0, 0, "",
@@ -266,6 +266,19 @@ set_clock(enum conf_clock *value, struct str v)
 	return NULL;
 }
 
+/* Takes a word off *s, blanks around it too. */
+static struct str
+take_word(struct str *s)
+{
+	size_t n = 0;
+
+	while (n < s->len && !str_is_blank(s->ptr[n]))
+		n++;
+	struct str word = str_upto(*s, n);
+	*s = str_trim(str_from(*s, n));
+	return word;
+}
+
 /* "host" or "[address]", with nothing behind it. */
 static bool
 is_lone_host(struct str v)
@@ -279,11 +292,12 @@ static const char *
 add_smarthost(struct conf *c, struct str v, const struct place *at, struct buf *words)
 {
 	struct conf_origin *origins = c->origins + KEYS;
+	struct str server = take_word(&v), from = take_word(&v);
 	size_t n = c->smarthost_count;
 	struct url url;
 	const char *why;
 
-	if (v.len == 0) {
+	if (server.len == 0) {
 		c->smarthost_count = 0;
 		return NULL;
 	}
@@ -293,12 +307,15 @@ add_smarthost(struct conf *c, struct str v, const struct place *at, struct buf *
 		buf_print(words, "no more than %d can be named", LIMIT_SMARTHOSTS);
 		return buf_cstr(words);
 	}
-	if (url_parse(v, &url, &why))
+	if (url_parse(server, &url, &why))
 		return why;
+	if (from.len > 0 && (!str_istarts(from, STR("from=")) || from.len == 5 || v.len > 0))
+		return "behind the server stands from=PATTERN, without blanks, or nothing";
 	c->smarthost[n] = url;
+	set_text(&c->from[n], str_from(from, 5));
 	origins[n] = (struct conf_origin){at->source, at->line};
 	c->dma.hosts &= ~(1u << n);
-	c->dma.hosts |= (unsigned)is_lone_host(v) << n;
+	c->dma.hosts |= (unsigned)is_lone_host(server) << n;
 	c->smarthost_count = n + 1;
 	return NULL;
 }
@@ -402,6 +419,8 @@ conf_free(struct conf *c)
 	for (const struct key *k = keys; k < keys + KEYS; k++)
 		if (is_text(k))
 			free(*(char **)field(c, k));
+	for (size_t i = 0; i < LIMIT_SMARTHOSTS; i++)
+		free(c->from[i]);
 	free(c->origins);
 	memset(c, 0, sizeof *c);
 }
@@ -616,10 +635,13 @@ print_value(const struct conf *c, const struct key *k, size_t i, struct buf *out
 		buf_puts(out, c->tls_clock == CONF_CLOCK_FLOOR ? "floor" : "strict");
 		break;
 	case SERVER:
-		if (i < c->smarthost_count)
-			url_print(&c->smarthost[i], out);
-		else
+		if (i == c->smarthost_count) {
 			print_text(STR(""), out);
+			break;
+		}
+		url_print(&c->smarthost[i], out);
+		if (c->from[i][0])
+			buf_print(out, " from=%s", c->from[i]);
 		break;
 	case NUMBER:
 	case SIZE:

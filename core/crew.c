@@ -106,12 +106,10 @@ destination(const struct conf *c, const struct route *r)
 {
 	struct relay_destination to = {.server_count = 0};
 
-	if (r->kind == ROUTE_SMARTHOST) {
-		memcpy(to.server, c->smarthost, sizeof to.server);
-		to.server_count = c->smarthost_count;
-	} else {
-		fmt_print(to.domain, sizeof to.domain, "%.*s", STR_ARG(r->domain));
-	}
+	for (size_t i = 0; i < c->smarthost_count; i++)
+		if (r->servers >> i & 1)
+			to.server[to.server_count++] = c->smarthost[i];
+	fmt_print(to.domain, sizeof to.domain, "%.*s", STR_ARG(r->domain));
 	return to;
 }
 

@@ -138,7 +138,7 @@ fill_job(struct dispatch *d, struct attempt *a, size_t first, const struct crew_
 	job->numbers = buf_array(NULL, a->journal.count, sizeof *job->numbers);
 	job->rcpts = buf_array(NULL, a->journal.count, sizeof *job->rcpts);
 	for (size_t n = first; n < a->journal.count; n++) {
-		struct route r = route_find(&d->site->conf, a->journal.rcpts[n].address);
+		struct route r = route_find(&d->site->conf, attempt_sender(a, n), a->journal.rcpts[n].address);
 		if (a->mark[n] != ATTEMPT_WAITING || !route_same(&r, &w->route) ||
 		    !attempt_same_content(a, first, n))
 			continue;
@@ -321,7 +321,7 @@ dispatch_assign(struct dispatch *d, struct attempt *a)
 	for (size_t n = 0; n < a->journal.count && a->waiting > 0; n++) {
 		if (a->mark[n] != ATTEMPT_WAITING)
 			continue;
-		struct route r = route_find(&d->site->conf, a->journal.rcpts[n].address);
+		struct route r = route_find(&d->site->conf, attempt_sender(a, n), a->journal.rcpts[n].address);
 		if (r.kind == ROUTE_LOCAL)
 			assign_local(d, a, n, &r);
 		else

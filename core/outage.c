@@ -13,7 +13,9 @@ outage_add(struct outage_list *l, const struct route *r, int64_t until,
 			o = &l->entries[n];
 	*o = (struct outage){.until = until, .why = *why};
 	fmt_print(o->domain, sizeof o->domain, "%.*s", STR_ARG(r->domain));
-	o->route = (struct route){.kind = r->kind, .domain = str_of(o->domain), .key = r->key};
+	o->route = *r;
+	o->route.address = (struct str){0};
+	o->route.domain = str_of(o->domain);
 }
 
 const struct outcome *

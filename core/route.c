@@ -13,8 +13,62 @@ domain_key(struct str domain)
 	return h % (UINT32_MAX - ROUTE_FIRST_KEY) + ROUTE_FIRST_KEY;
 }
 
+/* Without regard to case; '*' stands for any bytes, or none. */
+static bool
+matches(struct str pattern, struct str s)
+{
+	size_t p = 0, i = 0, star = pattern.len, resume = 0;
+
+	while (i < s.len) {
+		if (p < pattern.len && pattern.ptr[p] == '*') {
+			star = p++;
+			resume = i;
+		} else if (p < pattern.len &&
+			   str_lower(pattern.ptr[p]) == str_lower(s.ptr[i])) {
+			p++;
+			i++;
+		} else if (star < pattern.len) {
+			p = star + 1;
+			i = ++resume;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.ptr[p] == '*')
+		p++;
+	return p == pattern.len;
+}
+
+/* Is that a pattern for this sender's mail? Only <> is one for mail without a sender. */
+static bool
+covers(struct str pattern, struct str sender)
+{
+	size_t at = str_find(pattern, '@');
+
+	if (sender.len == 0 || str_eq(pattern, STR("<>")))
+		return sender.len == 0 && str_eq(pattern, STR("<>"));
+	if (at > 0 && at < pattern.len)
+		return matches(pattern, sender);
+	return matches(str_from(pattern, at == 0), addr_domain(sender));
+}
+
+static unsigned
+servers_for(const struct conf *c, struct str sender)
+{
+	unsigned his = 0, everybodys = 0;
+
+	for (unsigned i = 0; i < c->smarthost_count; i++) {
+		struct str from = str_of(c->from[i]);
+		if (from.len == 0)
+			everybodys |= 1u << i;
+		else if (covers(from, sender))
+			his |= 1u << i;
+	}
+	return his ? his : everybodys;
+}
+
 struct route
-route_find(const struct conf *c, struct str address)
+route_find(const struct conf *c, struct str sender, struct str address)
 {
 	bool local = conf_is_local(c, addr_domain(address));
 
@@ -28,7 +82,8 @@ route_find(const struct conf *c, struct str address)
 		r.key = ROUTE_LOCAL_KEY;
 	} else if (c->smarthost_count > 0 || c->nullclient) {
 		r.kind = ROUTE_SMARTHOST;
-		r.key = ROUTE_SMARTHOST_KEY;
+		r.servers = servers_for(c, sender);
+		r.key = ROUTE_SMARTHOST_KEY + r.servers;
 	} else {
 		r.kind = ROUTE_MX;
 		r.domain = addr_domain(address);
@@ -40,7 +95,7 @@ route_find(const struct conf *c, struct str address)
 bool
 route_same(const struct route *a, const struct route *b)
 {
-	return a->kind == b->kind && str_ieq(a->domain, b->domain);
+	return a->kind == b->kind && a->servers == b->servers && str_ieq(a->domain, b->domain);
 }
 
 void

@@ -106,6 +106,8 @@ struct attempt_content {
 };
 void attempt_content(struct attempt *a, size_t n, struct attempt_content *c);
 void attempt_free_content(struct attempt_content *c);
+/* Who that is from: content's sender, without making the rest. */
+struct str attempt_sender(const struct attempt *a, size_t n);
 /* Whether two recipients are sent the same bytes from the same sender. */
 bool attempt_same_content(const struct attempt *a, size_t n, size_t m);
 

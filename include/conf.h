@@ -15,7 +15,7 @@ struct conf {
 	/* Text is never NULL; "" where nothing is set. */
 
 	/* relay */
-	size_t smarthost_count; /* of smarthost below, tried in order */
+	size_t smarthost_count; /* of smarthost and from below, tried in order */
 	char *auth_file, *auth_mechanisms;
 	bool insecure_auth;
 	bool tls_verify;        /* where TLS is required; default true */
@@ -50,6 +50,8 @@ struct conf {
 	} *origins; /* one for each key, then one for each smarthost */
 
 	struct url smarthost[LIMIT_SMARTHOSTS];
+	char *from[LIMIT_SMARTHOSTS]; /* whose mail each one takes: user@domain, @domain, domain
+					 or <>, '*' for any bytes; "": everybody's */
 };
 
 enum conf_severity {

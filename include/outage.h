@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Destinations that could not be used a moment ago: their mail waits without an attempt for
- * each message. A bounded list; the oldest makes room. Known by kind and domain, since a hash
- * is anybody's to match.
+ * each message. A bounded list; the oldest makes room. Known by kind, servers and domain, since
+ * a hash is anybody's to match.
  */
 #ifndef OUTAGE_H
 #define OUTAGE_H

@@ -15,8 +15,8 @@
 
 struct relay_destination {
 	struct url server[LIMIT_SMARTHOSTS]; /* tried in order */
-	size_t server_count;                 /* 0: by MX of domain */
-	char domain[256];
+	size_t server_count;
+	char domain[256];                    /* by its MX, if not "" */
 };
 
 /* A job's payload: what the worker must know of a message, its file aside. */

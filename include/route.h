@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Recipient to transport: which recipients are this device's own, and which server takes the
- * others. Pure: whether a local user exists is delivery's to find out. The configuration is
+ * Recipient to transport: which recipients are this device's own, and which servers take the
+ * others, by their domain or by who sends. Pure: whether a local user exists is delivery's to find out. The configuration is
  * one that conf_finish has seen.
  */
 #ifndef ROUTE_H
@@ -12,21 +12,28 @@
 enum route_kind { ROUTE_LOCAL, ROUTE_SMARTHOST, ROUTE_MX };
 
 /* Keys that no domain has. */
-enum { ROUTE_LOCAL_KEY, ROUTE_SMARTHOST_KEY, ROUTE_FIRST_KEY };
+enum {
+	ROUTE_LOCAL_KEY,
+	ROUTE_SMARTHOST_KEY, /* and the set of servers on top */
+	ROUTE_FIRST_KEY = ROUTE_SMARTHOST_KEY + (1 << LIMIT_SMARTHOSTS),
+};
 
 struct route {
 	enum route_kind kind;
 	struct str address; /* whom it goes to: the recipient, or adminaddr instead of a local
 			       one. LOCAL: its local part names the mailbox */
 	struct str domain;  /* MX: where to; else empty */
-	uint32_t key;       /* ROUTE_LOCAL_KEY, ROUTE_SMARTHOST_KEY, or one of the domain: equal for recipients
-			       that one connection serves. Two domains may share one by chance
-			       or by intent: compare kind and domain (route_same) before mail
+	unsigned servers;   /* SMARTHOST: bit i for smarthost i, to be tried in order. 0: none
+			       takes mail of this sender */
+	uint32_t key;       /* equal for recipients that one connection serves. Two domains may
+			       share one by chance or by intent: route_same tells before mail
 			       of one goes where mail of the other goes */
 };
 
-/* address: canonical (addr.h); it and c must outlive the result. */
-struct route route_find(const struct conf *c, struct str address);
+/* sender: of the envelope; address: the recipient; canonical (addr.h). address and c must
+ * outlive the result. The smarthosts are those whose from= matches the sender; if none does,
+ * those without from=. */
+struct route route_find(const struct conf *c, struct str sender, struct str address);
 
 /* True where one connection serves both. */
 bool route_same(const struct route *a, const struct route *b);

@@ -61,7 +61,7 @@ all_refuse() {
 	tls_ca_file relative|tls_ca_file: must be a path
 	tls_fingerprint 12:34|tls_fingerprint: must be a SHA-256
 	TLS_VERFY yes|TLS_VERFY: unknown key
-	smarthost two words|smarthost: a server is named without blanks
+	smarthost two words|smarthost: behind the server stands from=PATTERN
 	auth_fle /x|auth_fle: unknown key
 	INSECURE perhaps|INSECURE: must be yes or no
 	END

@@ -357,7 +357,8 @@ test_smarthosts(void **state)
 	/* One that cannot be read replaces nothing. */
 	conf_set(&c, STR("smarthost=c d"), "-O", note, &complaints);
 	assert_int_equal(c.smarthost_count, 2);
-	expect_complaints(&complaints, "F -O:0 smarthost: a server is named without blanks\n");
+	expect_complaints(&complaints, "F -O:0 smarthost: behind the server stands from=PATTERN, without blanks, "
+			  "or nothing\n");
 
 	conf_set(&c, STR("smarthost=c.example:587"), "-O", note, &complaints);
 	conf_set(&c, STR("smarthost d.example"), "-O", note, &complaints);
@@ -367,6 +368,26 @@ test_smarthosts(void **state)
 	conf_finish(&c, "", note, &complaints);
 	expect(&c, "smarthost smtp+starttls://c.example:587  # -O - ");
 	expect(&c, "smarthost smtps://d.example:25  # -O - ");
+
+	/* Whose mail it takes. */
+	conf_set(&c, STR("smarthost = smtps://ann@e.example\t from=*@Shop.example # hers"), "-O",
+		 note, &complaints);
+	conf_set(&c, STR("smarthost \"f.example FROM=<>\""), "-O", note, &complaints);
+	assert_string_equal(c.from[0], "");
+	assert_string_equal(c.from[2], "*@Shop.example");
+	assert_string_equal(c.from[3], "<>");
+	expect(&c, "smarthost smtps://ann@e.example:465 from=*@Shop.example  # -O - ");
+	expect_complaints(&complaints, "");
+	static const char *const bad[] = {
+		"smarthost g.example from=", "smarthost g.example from=a b",
+		"smarthost g.example for=a", "smarthost g.example from = a",
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		conf_set(&c, str_of(bad[i]), "-O", note, &complaints);
+		assert_int_equal(c.smarthost_count, 4);
+		expect_complaints(&complaints, "F -O:0 smarthost: behind the server stands "
+				  "from=PATTERN, without blanks, or nothing\n");
+	}
 
 	conf_set(&c, STR("smarthost="), "-O", note, &complaints);
 	assert_int_equal(c.smarthost_count, 0);

@@ -34,6 +34,23 @@ test_by_domain(void **state)
 	assert_null(outage_find(&l, &smarthost, 999));
 }
 
+/* Two senders' smarthosts: one being dead says nothing of the other. */
+static void
+test_by_servers(void **state)
+{
+	struct outage_list l = {0};
+	struct outcome why = outcome_make(TEMPFAIL, 4, 1, "refused");
+	struct route first = {.kind = ROUTE_SMARTHOST, .servers = 1, .key = ROUTE_SMARTHOST_KEY + 1};
+	struct route second = {.kind = ROUTE_SMARTHOST, .servers = 2, .key = ROUTE_SMARTHOST_KEY + 2};
+
+	(void)state;
+	outage_add(&l, &first, 1000, &why);
+	assert_non_null(outage_find(&l, &first, 999));
+	assert_null(outage_find(&l, &second, 999));
+	assert_true(outage_may_be(&l, first.key, 999));
+	assert_false(outage_may_be(&l, second.key, 999));
+}
+
 static void
 test_full(void **state)
 {
@@ -61,6 +78,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_domain),
+		cmocka_unit_test(test_by_servers),
 		cmocka_unit_test(test_full),
 	};
 

@@ -71,14 +71,16 @@ test_find(void **state)
 		struct conf c;
 
 		configure(&c, cases[i].conf);
-		struct route r = route_find(&c, str_of(cases[i].address));
+		struct route r = route_find(&c, STR("me@router.example"), str_of(cases[i].address));
 		assert_int_equal(r.kind, cases[i].kind);
 		assert_true(str_eq(r.address, str_of(cases[i].to)));
 		assert_true(str_eq(r.domain, str_of(cases[i].domain)));
+		assert_int_equal(r.servers, r.kind == ROUTE_SMARTHOST);
 		if (r.kind == ROUTE_MX)
-			assert_true(r.key > ROUTE_SMARTHOST);
+			assert_true(r.key >= ROUTE_FIRST_KEY);
 		else
-			assert_int_equal(r.key, r.kind);
+			assert_int_equal(r.key, r.kind == ROUTE_LOCAL ? ROUTE_LOCAL_KEY :
+							ROUTE_SMARTHOST_KEY + 1);
 		route_print_address(&c, &r, &told);
 		assert_string_equal(buf_cstr(&told), cases[i].told);
 		buf_free(&told);
@@ -93,10 +95,10 @@ test_same(void **state)
 
 	(void)state;
 	configure(&c, "");
-	struct route local = route_find(&c, STR("joe"));
-	struct route mx = route_find(&c, STR("a@mail.example"));
-	struct route same = route_find(&c, STR("b@MAIL.Example"));
-	struct route other = route_find(&c, STR("a@mail2.example"));
+	struct route local = route_find(&c, STR(""), STR("joe"));
+	struct route mx = route_find(&c, STR(""), STR("a@mail.example"));
+	struct route same = route_find(&c, STR(""), STR("b@MAIL.Example"));
+	struct route other = route_find(&c, STR(""), STR("a@mail2.example"));
 	assert_int_equal(mx.key, same.key);
 	assert_true(route_same(&mx, &same));
 	assert_int_not_equal(mx.key, other.key);
@@ -105,6 +107,79 @@ test_same(void **state)
 	/* A shared key is not enough. */
 	other.key = mx.key;
 	assert_false(route_same(&mx, &other));
+	conf_free(&c);
+}
+
+/* Which of up to eight smarthosts take a sender's mail: bit 0 is the first line. */
+static void
+test_sender(void **state)
+{
+	static const char two_shops[] =
+		"smarthost a from=*@shop.example\nsmarthost b from=joe@shop.example\n"
+		"smarthost c\nsmarthost d from=@Other.Example\nsmarthost e from=<>\nsmarthost f\n";
+	static const struct {
+		const char *conf, *sender;
+		unsigned servers;
+	} cases[] = {
+		{two_shops, "ann@shop.example", 1},
+		{two_shops, "ANN@Shop.Example", 1},
+		{two_shops, "joe@shop.example", 3},
+		{two_shops, "Joe@SHOP.example", 3},
+		{two_shops, "ann@other.example", 1 << 3},
+		{two_shops, "ann@another.example", 1 << 2 | 1 << 5},
+		{two_shops, "ann@my.shop.example", 1 << 2 | 1 << 5},
+		{two_shops, "", 1 << 4},
+		/* A domain by itself; wildcards in it. */
+		{"smarthost a from=shop.example", "joe@shop.example", 1},
+		{"smarthost a from=*.example", "joe@a.b.example", 1},
+		{"smarthost a from=@*.example", "joe@example", 0},
+		{"smarthost a from=*", "joe@a.example", 1},
+		{"smarthost a from=*", "", 0},
+		{"smarthost a from=@*", "", 0},
+		{"smarthost a from=*@*", "", 0},
+		{"smarthost a from=<>", "joe@a.example", 0},
+		{"smarthost a from=shop.example", "\"a@shop.example\"@b.example", 0},
+		/* Wildcards anywhere, and more than one. */
+		{"smarthost a from=cron-*@*", "cron-7@a.example", 1},
+		{"smarthost a from=cron-*@*", "xcron-7@a.example", 0},
+		{"smarthost a from=*a*a*b@x", "aaaaaaab@x", 1},
+		{"smarthost a from=*a*a*b@x", "aaaaaaaa@x", 0},
+		{"smarthost a from=a*@x", "a@x", 1},
+		{"smarthost a from=a@x**", "a@x", 1},
+		{"smarthost a from=a@x", "a@xy", 0},
+		{"smarthost a from=a@xy", "a@x", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct conf c;
+
+		configure(&c, cases[i].conf);
+		struct route r = route_find(&c, str_of(cases[i].sender), STR("x@mail.example"));
+		assert_int_equal(r.kind, ROUTE_SMARTHOST);
+		if (r.servers != cases[i].servers)
+			fail_msg("%s: %s: %u", cases[i].conf, cases[i].sender, r.servers);
+		assert_int_equal(r.key, ROUTE_SMARTHOST_KEY + r.servers);
+		assert_true(r.key < ROUTE_FIRST_KEY);
+		conf_free(&c);
+	}
+}
+
+static void
+test_same_servers(void **state)
+{
+	struct conf c;
+
+	(void)state;
+	configure(&c, "smarthost a from=x.example\nsmarthost b from=y.example\n");
+	struct route x = route_find(&c, STR("a@x.example"), STR("joe@mail.example"));
+	struct route same = route_find(&c, STR("b@x.example"), STR("ann@other.example"));
+	struct route y = route_find(&c, STR("a@y.example"), STR("joe@mail.example"));
+	struct route nobodys = route_find(&c, STR("a@z.example"), STR("joe@mail.example"));
+	assert_true(route_same(&x, &same));
+	assert_false(route_same(&x, &y));
+	assert_int_not_equal(x.key, y.key);
+	assert_false(route_same(&x, &nobodys));
 	conf_free(&c);
 }
 
@@ -157,6 +232,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_same),
+		cmocka_unit_test(test_sender),
+		cmocka_unit_test(test_same_servers),
 		cmocka_unit_test(test_mailbox),
 	};
 
