@@ -2,6 +2,7 @@
 #include "conf.h"
 #include "addr.h"
 #include "codec.h"
+#include "ip.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ enum {
 
 enum type {
 	BOOLEAN, /* bool */
-	CLOCK,   /* enum conf_clock */
+	CLOCK,   /* unsigned: an index into its words */
+	VERSION,
 	SERVER,  /* struct url, repeatable */
 	NUMBER,  /* uint64_t; these three with a range, max 0: none */
 	SIZE,
@@ -31,6 +33,8 @@ enum type {
 	MAILNAME,
 	ADDRESS,
 	DIGEST,
+	ADDRESSES,
+	RESOLVERS,
 	ABSENT,  /* understood, but not in this build: help says what to do */
 };
 
@@ -71,6 +75,8 @@ static const struct key keys[] = {
 	 "this device's name in mail, or a file that holds it; empty: the hostname"},
 	{"helo_name", NULL, DOMAIN, FIELD(helo_name), 0, 0, "",
 	 "name given to servers; empty: mailname"},
+	{"source_address", NULL, ADDRESSES, FIELD(source_address), 0, 0, "",
+	 "addresses that connections come from: one IPv4, one IPv6"},
 
 	{"aliases", NULL, PATH, FIELD(aliases), 0, 0, "/etc/aliases", "the aliases file"},
 	{"mailbox", NULL, MAILBOX, FIELD(mailbox), 1, 0, "/var/mail/%u",
@@ -117,6 +123,10 @@ static const struct key keys[] = {
 	 "for a server to take a connection"},
 	{"command_timeout", NULL, DURATION, FIELD(command_timeout), 1, TIMEOUT_MAX, "5m",
 	 "for a server to answer a command"},
+	{"resolver", NULL, RESOLVERS, FIELD(resolver), 0, 0, "",
+	 "name servers, with #port if not 53; empty: those of /etc/resolv.conf"},
+	{"ip_version", NULL, VERSION, FIELD(ip_version), 0, 0, "any",
+	 "4 or 6: servers are reached over that one only"},
 
 	{"port", NULL, NUMBER, FIELD(dma.port), 1, PORT_MAX, "25",
 	 "dma's: of smarthosts named by their host alone"},
@@ -255,15 +265,28 @@ set_boolean(bool *value, struct str v)
 	return "must be yes or no";
 }
 
-static const char *
-set_clock(enum conf_clock *value, struct str v)
-{
-	bool floor = str_ieq(v, STR("floor"));
+static const char *const clocks[] = {"strict", "floor", NULL};
+static const char *const versions[] = {"any", "4", "6", NULL};
 
-	if (!floor && !str_ieq(v, STR("strict")))
-		return "must be strict or floor";
-	*value = floor ? CONF_CLOCK_FLOOR : CONF_CLOCK_STRICT;
-	return NULL;
+static const char *const *
+choices_of(const struct key *k)
+{
+	return k->type == CLOCK ? clocks : versions;
+}
+
+static const char *
+set_choice(unsigned *value, const struct key *k, struct str v, struct buf *words)
+{
+	const char *const *choice = choices_of(k);
+
+	for (unsigned i = 0; choice[i]; i++) {
+		if (str_ieq(v, str_of(choice[i]))) {
+			*value = i;
+			return NULL;
+		}
+		buf_print(words, "%s %s", i > 0 ? " or" : "must be", choice[i]);
+	}
+	return buf_cstr(words);
 }
 
 /* Takes a word off *s, blanks around it too. */
@@ -342,6 +365,23 @@ is_mailbox(struct str v)
 	return v.ptr[v.len - 1] != '/';
 }
 
+static bool
+are_addresses(struct str list, bool with_ports)
+{
+	unsigned char bytes[IP6];
+	uint64_t port;
+
+	while (list.len > 0) {
+		struct str word = str_cut(&list, ' ');
+		size_t hash = with_ports ? str_find(word, '#') : word.len;
+		if (word.len > 0 &&
+		    (ip_parse(str_upto(word, hash), bytes) == 0 ||
+		     (hash < word.len && str_number(str_from(word, hash + 1), PORT_MAX, &port))))
+			return false;
+	}
+	return true;
+}
+
 static const char *
 check_text(const struct key *k, struct str v)
 {
@@ -369,6 +409,10 @@ check_text(const struct key *k, struct str v)
 	case DIGEST:
 		return codec_unhex(v, digest, sizeof digest) == sizeof digest ? NULL :
 		       "must be a SHA-256: 64 hex digits";
+	case ADDRESSES:
+	case RESOLVERS:
+		return are_addresses(v, k->type == RESOLVERS) ? NULL :
+		       "must be IP addresses, with a blank between two";
 	}
 	return NULL;
 }
@@ -383,7 +427,8 @@ set_key(struct conf *c, const struct key *k, struct str v, const struct place *a
 	case BOOLEAN:
 		return set_boolean(field(c, k), v);
 	case CLOCK:
-		return set_clock(field(c, k), v);
+	case VERSION:
+		return set_choice(field(c, k), k, v, words);
 	case SERVER:
 		return add_smarthost(c, v, at, words);
 	case NUMBER:
@@ -632,7 +677,8 @@ print_value(const struct conf *c, const struct key *k, size_t i, struct buf *out
 		buf_puts(out, *(const bool *)value ? "yes" : "no");
 		break;
 	case CLOCK:
-		buf_puts(out, c->tls_clock == CONF_CLOCK_FLOOR ? "floor" : "strict");
+	case VERSION:
+		buf_puts(out, choices_of(k)[*(const unsigned *)value]);
 		break;
 	case SERVER:
 		if (i == c->smarthost_count) {

@@ -81,14 +81,20 @@ dns_print_address(const struct dns_address *a, struct buf *out)
 
 /* --- the name servers --- */
 
-/* "fe80::1%eth0": resolv.conf may name a server on a link. */
-static int
-parse_server(struct str s, struct dns_address *a)
+/* "127.0.0.1#5353", "fe80::1%eth0": resolv.conf may name a server on a link. */
+static void
+add_server(struct dns *d, struct str word)
 {
+	struct dns_address *a = &d->server[d->server_count];
+	struct str s = str_cut(&word, '#');
 	struct ifreq link = {0};
+	uint64_t port = DNS_PORT;
 
-	if (dns_parse_address(str_cut(&s, '%'), a))
-		return -1;
+	if (d->server_count == DNS_SERVERS || dns_parse_address(str_cut(&s, '%'), a))
+		return;
+	d->server_count++;
+	str_number(word, 65535, &port);
+	dns_set_port(a, (unsigned short)port);
 	if (s.len > 0 && s.len < sizeof link.ifr_name && a->sa.ss_family == AF_INET6) {
 		memcpy(link.ifr_name, s.ptr, s.len);
 		int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -97,7 +103,6 @@ parse_server(struct str s, struct dns_address *a)
 			       &link.ifr_ifindex, sizeof link.ifr_ifindex);
 		close(fd);
 	}
-	return 0;
 }
 
 /* Takes a word off *line, blanks before it aside; empty at the end. */
@@ -115,17 +120,20 @@ take_word(struct str *line)
 }
 
 void
-dns_init(struct dns *d, struct str resolv_conf, struct str hosts)
+dns_init(struct dns *d, struct str servers, struct str resolv_conf, struct str hosts)
 {
-	*d = (struct dns){.port = DNS_PORT, .hosts = hosts};
-	while (resolv_conf.len > 0 && d->server_count < DNS_SERVERS) {
+	*d = (struct dns){.hosts = hosts};
+	while (servers.len > 0)
+		add_server(d, take_word(&servers));
+	if (d->server_count > 0)
+		resolv_conf.len = 0;
+	while (resolv_conf.len > 0) {
 		struct str line = str_cut(&resolv_conf, '\n');
-		if (str_eq(take_word(&line), STR("nameserver")) &&
-		    parse_server(take_word(&line), &d->server[d->server_count]) == 0)
-			d->server_count++;
+		if (str_eq(take_word(&line), STR("nameserver")))
+			add_server(d, take_word(&line));
 	}
 	if (d->server_count == 0)
-		set_address(&d->server[d->server_count++], AF_INET, loopback);
+		add_server(d, STR("127.0.0.1"));
 }
 
 static bool
@@ -205,14 +213,13 @@ static enum rr_fate
 exchange(const struct dns *d, size_t server, int type, struct str query, int64_t until,
 	 struct buf *answer)
 {
-	struct dns_address to = d->server[server];
+	const struct dns_address *to = &d->server[server];
 	enum rr_fate fate = RR_SILENT;
-	int fd = socket(to.sa.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(to->sa.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return RR_SILENT;
-	dns_set_port(&to, d->port);
-	if (connect(fd, (struct sockaddr *)&to.sa, to.len) == 0 || errno == EINPROGRESS)
+	if (connect(fd, (const struct sockaddr *)&to->sa, to->len) == 0 || errno == EINPROGRESS)
 		fate = type == SOCK_DGRAM ? exchange_datagrams(fd, query, until, answer) :
 					    exchange_stream(fd, query, until, answer);
 	close(fd);

@@ -48,12 +48,14 @@ connect_until(int fd, const void *sa, socklen_t len, int64_t deadline)
 }
 
 static int
-dial(const void *sa, socklen_t len, int64_t deadline)
+dial(const void *sa, socklen_t len, const struct dns_address *from, int64_t deadline)
 {
 	int family = ((const struct sockaddr *)sa)->sa_family;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd < 0 || connect_until(fd, sa, len, deadline) == 0)
+	if (fd < 0 ||
+	    ((!from || bind(fd, (const struct sockaddr *)&from->sa, from->len) == 0) &&
+	     connect_until(fd, sa, len, deadline) == 0))
 		return fd;
 	int err = errno;
 	close(fd);
@@ -62,14 +64,14 @@ dial(const void *sa, socklen_t len, int64_t deadline)
 }
 
 int
-net_dial(const struct dns_address *a, unsigned short port, int64_t deadline,
-	 struct outcome *why)
+net_dial(const struct dns_address *a, unsigned short port, const struct dns_address *from,
+	 int64_t deadline, struct outcome *why)
 {
 	struct dns_address to = *a;
 	struct buf name = {0};
 
 	dns_set_port(&to, port);
-	int fd = dial(&to.sa, to.len, deadline);
+	int fd = dial(&to.sa, to.len, from, deadline);
 	if (fd >= 0) {
 		/* A TLS handshake takes ten times as long with small packets held back. */
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
@@ -77,8 +79,11 @@ net_dial(const struct dns_address *a, unsigned short port, int64_t deadline,
 	}
 	int err = errno;
 	dns_print_address(a, &name);
-	*why = outcome_make(TEMPFAIL, 4, 1, "connecting to %s port %u: %s", buf_cstr(&name),
-			    port, strerror(err));
+	buf_print(&name, " port %u%s", port, from ? " from " : "");
+	if (from)
+		dns_print_address(from, &name);
+	*why = outcome_make(TEMPFAIL, 4, 1, "connecting to %.*s: %s", STR_ARG(name),
+			    strerror(err));
 	buf_free(&name);
 	return -1;
 }
@@ -96,7 +101,7 @@ net_dial_unix(const char *path, int64_t deadline, struct outcome *why)
 		return -1;
 	}
 	memcpy(sa.sun_path, path, len);
-	int fd = dial(&sa, sizeof sa, deadline);
+	int fd = dial(&sa, sizeof sa, NULL, deadline);
 	if (fd < 0)
 		*why = outcome_make(TEMPFAIL, 4, 1, "connecting to %s: %s", path,
 				    strerror(errno));

@@ -284,7 +284,8 @@ prepare(struct relay *r)
 		load_trust(r);
 	file_load("/etc/resolv.conf", RESOLVER_MAX, &r->resolv_conf);
 	file_load("/etc/hosts", RESOLVER_MAX, &r->hosts);
-	dns_init(&r->dns, buf_view(&r->resolv_conf), buf_view(&r->hosts));
+	dns_init(&r->dns, str_of(r->conf->resolver), buf_view(&r->resolv_conf),
+		 buf_view(&r->hosts));
 	if (user_by_name(str_of(r->conf->default_user), &nobody) == USER_FOUND) {
 		uid = nobody.uid;
 		gid = nobody.gid;
@@ -702,14 +703,29 @@ name_peer(struct relay *r, const struct dns_address *a)
 	}
 }
 
+/* The source_address of that family; false: the kernel chooses. */
+static bool
+find_source(const struct relay *r, int family, struct dns_address *from)
+{
+	struct str list = str_of(r->conf->source_address);
+
+	while (list.len > 0)
+		if (dns_parse_address(str_cut(&list, ' '), from) == 0 &&
+		    from->sa.ss_family == family)
+			return true;
+	return false;
+}
+
 static bool
 try_address(struct relay *r, const struct dns_address *a, struct outcome *why)
 {
 	int64_t deadline = clock_ms() + (int64_t)r->conf->connect_timeout * 1000;
+	struct dns_address from;
+	bool bound = a && find_source(r, a->sa.ss_family, &from);
 
 	name_peer(r, a);
 	log_debug("connecting to %.*s", STR_ARG(r->peer));
-	r->fd = a ? net_dial(a, r->server->port, deadline, why) :
+	r->fd = a ? net_dial(a, r->server->port, bound ? &from : NULL, deadline, why) :
 		    net_dial_unix(r->server->host, deadline, why);
 	if (r->fd < 0) {
 		log_debug("%s", why->text);
@@ -722,6 +738,9 @@ try_address(struct relay *r, const struct dns_address *a, struct outcome *why)
 static bool
 try_server(struct relay *r, const struct url *server, struct outcome *why)
 {
+	static const unsigned char families[] = {
+		[CONF_IP_ANY] = AF_UNSPEC, [CONF_IP_4] = AF_INET, [CONF_IP_6] = AF_INET6,
+	};
 	struct dns_address list[LIMIT_DNS_ADDRESSES];
 	int64_t deadline = clock_ms() + (int64_t)r->conf->connect_timeout * 1000;
 
@@ -730,8 +749,8 @@ try_server(struct relay *r, const struct url *server, struct outcome *why)
 		return false;
 	if (server->is_unix)
 		return try_address(r, NULL, why);
-	int count = dns_addresses(&r->dns, str_of(server->host), AF_UNSPEC, deadline, list,
-				  LIMIT_DNS_ADDRESSES, why);
+	int count = dns_addresses(&r->dns, str_of(server->host), families[r->conf->ip_version],
+				  deadline, list, LIMIT_DNS_ADDRESSES, why);
 	r->peer.len = 0;
 	for (int n = 0; n < count; n++)
 		if (try_address(r, &list[n], why))

@@ -10,6 +10,7 @@
 #include "url.h"
 
 enum conf_clock { CONF_CLOCK_STRICT, CONF_CLOCK_FLOOR };
+enum conf_ip { CONF_IP_ANY, CONF_IP_4, CONF_IP_6 };
 
 struct conf {
 	/* Text is never NULL; "" where nothing is set. */
@@ -20,7 +21,10 @@ struct conf {
 	bool insecure_auth;
 	bool tls_verify;        /* where TLS is required; default true */
 	char *tls_ca_file, *tls_fingerprint, *tls_pin;
-	enum conf_clock tls_clock;
+	unsigned tls_clock;     /* enum conf_clock */
+	unsigned ip_version;    /* enum conf_ip */
+	char *source_address;   /* IP addresses, a blank between them */
+	char *resolver;         /* the same, each with #port if that is not 53 */
 	/* names */
 	char *mailname, *helo_name; /* "" until conf_finish where they are not set */
 	/* local */

@@ -27,14 +27,14 @@ void dns_set_port(struct dns_address *a, unsigned short port);
 struct dns {
 	struct dns_address server[DNS_SERVERS];
 	size_t server_count;
-	unsigned short port;         /* 53; another one in tests */
 	struct str hosts;            /* borrowed */
 };
 
-/* The text of resolv.conf and of the hosts file, each possibly empty: no server named means
- * 127.0.0.1. resolv_conf's "nameserver" lines only, the first three ("fe80::1%eth0" asks the
- * kernel for the link's number); hosts stays borrowed. */
-void dns_init(struct dns *d, struct str resolv_conf, struct str hosts);
+/* servers: addresses with blanks between them. Without one those of the "nameserver" lines of
+ * resolv.conf's text, and without these 127.0.0.1; the first three count. "#port" behind one
+ * is another port than 53; "fe80::1%eth0" asks the kernel for the link's number. hosts: the
+ * text of the hosts file, stays borrowed. */
+void dns_init(struct dns *d, struct str servers, struct str resolv_conf, struct str hosts);
 
 /* Addresses of name: a literal (with or without brackets), the hosts file, loopback for
  * localhost and what ends in .localhost, then A and AAAA. family: AF_UNSPEC, AF_INET or

@@ -9,10 +9,10 @@
 #include "dns.h"
 
 /* The descriptor, or -1 with *why: "connecting to 192.0.2.1 port 587: Connection refused",
- * TEMPFAIL 4.4.1 whatever the cause, a path too long for a socket included. deadline in
- * clock_ms() terms. */
-int net_dial(const struct dns_address *a, unsigned short port, int64_t deadline,
-	     struct outcome *why);
+ * TEMPFAIL 4.4.1 whatever the cause, a path too long for a socket included. from: an address
+ * of ours, of a's family, or NULL: the kernel's choice. deadline in clock_ms() terms. */
+int net_dial(const struct dns_address *a, unsigned short port, const struct dns_address *from,
+	     int64_t deadline, struct outcome *why);
 int net_dial_unix(const char *path, int64_t deadline, struct outcome *why);
 
 /* Waits until fd is ready for events (POLLIN, POLLOUT) or other (may be -1) has something to

@@ -282,8 +282,9 @@ resolver(const char *resolv_conf, const char *hosts)
 {
 	struct dns d;
 
-	dns_init(&d, str_of(resolv_conf), str_of(hosts));
-	d.port = server_port;
+	dns_init(&d, STR(""), str_of(resolv_conf), str_of(hosts));
+	for (size_t i = 0; i < d.server_count; i++)
+		dns_set_port(&d.server[i], server_port);
 	return d;
 }
 
@@ -471,31 +472,43 @@ test_shuffle(void **state)
 	assert_int_equal(strlen(best), strlen("0 z.test, 1 a.test, 1 b.test"));
 }
 
+/* "192.0.2.1#53 " for each. */
+static const char *
+servers(const struct dns *d)
+{
+	static struct buf text;
+
+	text.len = 0;
+	for (size_t i = 0; i < d->server_count; i++) {
+		struct sockaddr_in sa; /* ports have one place in all families */
+		memcpy(&sa, &d->server[i].sa, sizeof sa);
+		dns_print_address(&d->server[i], &text);
+		buf_print(&text, "#%u ", ntohs(sa.sin_port));
+	}
+	return buf_cstr(&text);
+}
+
 static void
 test_servers(void **state)
 {
 	struct dns d;
-	struct buf text = {0};
 
 	(void)state;
-	dns_init(&d, STR("nameserver 192.0.2.1\n;nameserver 192.0.2.2\nnameservers 192.0.2.3\n"
+	dns_init(&d, STR(""), STR("nameserver 192.0.2.1\n;nameserver 192.0.2.2\nnameservers 192.0.2.3\n"
 			 "nameserver host.test\nnameserver\nnameserver fe80::1%lo\n"
 			 "  nameserver 2001:db8::53 # x\r\nnameserver 192.0.2.9"), STR(""));
-	for (size_t i = 0; i < d.server_count; i++) {
-		dns_print_address(&d.server[i], &text);
-		buf_putc(&text, ' ');
-	}
-	assert_string_equal(buf_cstr(&text), "192.0.2.1 fe80::1 2001:db8::53 ");
+	assert_string_equal(servers(&d), "192.0.2.1#53 fe80::1#53 2001:db8::53#53 ");
 	struct sockaddr_in6 link;
 	memcpy(&link, &d.server[1].sa, sizeof link);
 	assert_int_equal(link.sin6_scope_id, 1);
-	assert_int_equal(d.port, 53);
-	dns_init(&d, STR(""), STR(""));
-	text.len = 0;
-	dns_print_address(&d.server[0], &text);
-	assert_int_equal(d.server_count, 1);
-	assert_string_equal(buf_cstr(&text), "127.0.0.1");
-	buf_free(&text);
+	dns_init(&d, STR(""), STR("nameserver 192.0.2.1#5353\nnameserver ::1#65536\n"), STR(""));
+	assert_string_equal(servers(&d), "192.0.2.1#5353 ::1#53 ");
+	/* Those that are named by themselves replace them. */
+	dns_init(&d, STR("127.0.0.1#5353  ::1 192.0.2.2#9 192.0.2.3"),
+		 STR("nameserver 192.0.2.1"), STR(""));
+	assert_string_equal(servers(&d), "127.0.0.1#5353 ::1#53 192.0.2.2#9 ");
+	dns_init(&d, STR(""), STR(""), STR(""));
+	assert_string_equal(servers(&d), "127.0.0.1#53 ");
 }
 
 static void

@@ -80,10 +80,10 @@ dial_and_check(const char *text)
 	}
 	snprintf(expected, sizeof expected, "connecting to %s port %u: %s", text, port,
 		 strerror(ECONNREFUSED));
-	expect_failure(net_dial(&a, port, clock_ms() + 5000, &why), &why, expected);
+	expect_failure(net_dial(&a, port, NULL, clock_ms() + 5000, &why), &why, expected);
 
 	assert_int_equal(listen(listener, 1), 0);
-	int fd = net_dial(&a, port, clock_ms() + 5000, &why);
+	int fd = net_dial(&a, port, NULL, clock_ms() + 5000, &why);
 	expect_connected(fd);
 	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, &len), 0);
 	assert_true(no_delay);
@@ -105,6 +105,35 @@ test_ip6(void **state)
 	dial_and_check("::1");
 }
 
+/* From an address of ours, and from one that is not. */
+static void
+test_source(void **state)
+{
+	struct dns_address a = address("127.0.0.1"), from = address("127.0.0.2");
+	struct dns_address foreign = address("192.0.2.1");
+	struct sockaddr_in peer = {0};
+	socklen_t len = sizeof peer;
+	struct outcome why;
+	unsigned short port;
+	char expected[120];
+	int listener = bound("127.0.0.1", &port);
+
+	(void)state;
+	assert_int_equal(listen(listener, 1), 0);
+	int fd = net_dial(&a, port, &from, clock_ms() + 5000, &why);
+	expect_connected(fd);
+	int server = accept(listener, (struct sockaddr *)&peer, &len);
+	assert_true(server >= 0);
+	assert_int_equal(ntohl(peer.sin_addr.s_addr), INADDR_LOOPBACK + 1);
+	close(server);
+	close(fd);
+
+	snprintf(expected, sizeof expected, "connecting to 127.0.0.1 port %u from 192.0.2.1: %s",
+		 port, strerror(EADDRNOTAVAIL));
+	expect_failure(net_dial(&a, port, &foreign, clock_ms() + 5000, &why), &why, expected);
+	close(listener);
+}
+
 /* A listener whose queue is full leaves a connection attempt hanging. */
 static void
 test_deadline(void **state)
@@ -120,7 +149,7 @@ test_deadline(void **state)
 	assert_int_equal(listen(listener, 0), 0);
 	do {
 		start = clock_ms();
-		fds[n] = net_dial(&a, port, start + 40, &why);
+		fds[n] = net_dial(&a, port, NULL, start + 40, &why);
 	} while (fds[n] >= 0 && ++n < 8);
 	assert_in_range(n, 1, 7);
 	assert_in_range(clock_ms() - start, 40, 5000);
@@ -211,6 +240,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ip4),
 		cmocka_unit_test(test_ip6),
+		cmocka_unit_test(test_source),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_long_path),
