@@ -591,6 +591,30 @@ conf_set(struct conf *c, struct str assignment, const char *source, conf_complai
 	take_line(c, assignment, &at);
 }
 
+bool
+conf_find_password(struct str text, struct str host, struct str *user, struct str *password)
+{
+	struct str wanted = *user;
+	bool found = false;
+
+	while (text.len > 0) {
+		struct str line = str_cut(&text, '\n'), name;
+		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+			line.len--;
+		name = str_trim(str_cut(&line, '|'));
+		if (name.len == 0 || name.ptr[0] == '#' || !str_istarts(line, host) ||
+		    (wanted.len > 0 && !str_eq(wanted, name)))
+			continue;
+		line = str_from(line, host.len);
+		if (line.len > 0 && str_find(STR(":| \t"), line.ptr[0]) < 4) {
+			*user = name;
+			*password = str_from(line, 1);
+			found = true;
+		}
+	}
+	return found;
+}
+
 int
 conf_parse_duration(struct str s, uint64_t *seconds)
 {

@@ -297,36 +297,6 @@ prepare(struct relay *r)
 		log_debug("this kernel has no seccomp: going on without");
 }
 
-/* "user|host:password": the entry for this host and, where the URL names one, this user. The
- * separator before the password is dma's: ':', '|', a blank. */
-static bool
-find_secret(const struct relay *r, struct str host, struct str user, struct str *found_user,
-	    struct str *password)
-{
-	struct str text = buf_view(&r->secrets);
-
-	if (r->conf->login) {
-		*found_user = str_of(r->conf->login);
-		*password = str_of(r->conf->password);
-		return true;
-	}
-	while (text.len > 0) {
-		struct str line = str_trim(str_cut(&text, '\n'));
-		struct str name = str_cut(&line, '|');
-		if (name.len == 0 || name.ptr[0] == '#' || !str_istarts(line, host))
-			continue;
-		line = str_from(line, host.len);
-		if (line.len == 0 || (user.len && !str_eq(user, name)))
-			continue;
-		if (line.ptr[0] == ':' || line.ptr[0] == '|' || str_is_blank(line.ptr[0])) {
-			*found_user = name;
-			*password = str_from(line, 1);
-			return true;
-		}
-	}
-	return false;
-}
-
 /* --- the connection's bytes, with or without TLS --------------------------------------- */
 
 static void
@@ -633,10 +603,15 @@ make_nonce(struct relay *r)
 static int
 configure(struct relay *r, struct outcome *why)
 {
-	struct str user = str_of(r->server->user);
-	bool found = find_secret(r, str_of(r->server->host), user, &r->config.user,
-				 &r->config.password);
+	bool found;
 
+	r->config.user = str_of(r->server->user);
+	found = r->conf->login || conf_find_password(buf_view(&r->secrets),
+			str_of(r->server->host), &r->config.user, &r->config.password);
+	if (r->conf->login) {
+		r->config.user = str_of(r->conf->login);
+		r->config.password = str_of(r->conf->password);
+	}
 	r->config.helo = str_of(r->conf->helo_name);
 	r->config.lmtp = r->server->lmtp;
 	r->config.tls = r->server->tls;
@@ -654,7 +629,7 @@ configure(struct relay *r, struct outcome *why)
 		why->verdict = TEMPFAIL;
 		return -1;
 	}
-	if (user.len && !found) {
+	if (r->server->user[0] && !found) {
 		*why = outcome_make(TEMPFAIL, 7, 8, "no password for %s at %s in auth_file %s",
 				    r->server->user, r->server->host, r->conf->auth_file);
 		return -1;

@@ -358,6 +358,59 @@ test_dma_file(void **state)
 }
 
 static void
+test_passwords(void **state)
+{
+	static const char text[] =
+		"# user|host:password\n"
+		"#joe|a.example:comment\n"
+		"\n"
+		"joe|a.example:old\n"
+		"ann|a.example:hers\r\n"
+		"joe|a.example:new\n"
+		"  joe |b.example:: |#secret# \n"
+		"joe|c.example|bar\n"
+		"joe|d.example blank\n"
+		"joe@e.example|e.example:\n"
+		"joe|f.example\n"
+		"joe f.example:x\n"
+		"joe|::1:six\n"
+		"joe|long.example:long\r\r\n"
+		"joe|z.example:no newline";
+	static const struct {
+		const char *host, *user, *found, *password;
+	} cases[] = {
+		/* The last one counts, as in dma. */
+		{"a.example", "", "joe", "new"},
+		{"A.Example", "joe", "joe", "new"},
+		{"a.example", "ann", "ann", "hers"},
+		{"a.example", "Ann", NULL, NULL},
+		{"a.example", "sue", NULL, NULL},
+		{"a", "", NULL, NULL},
+		{"a.example.org", "", NULL, NULL},
+		/* Blanks, '|', ':' and '#' belong to the password. */
+		{"b.example", "joe", "joe", ": |#secret# "},
+		{"c.example", "", "joe", "bar"},
+		{"d.example", "", "joe", "blank"},
+		{"e.example", "joe@e.example", "joe@e.example", ""},
+		{"f.example", "", NULL, NULL},
+		{"::1", "", "joe", "six"},
+		{"long.example", "", "joe", "long\r"},
+		{"z.example", "", "joe", "no newline"},
+		{"host", "user", NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct str user = str_of(cases[i].user), password = {0};
+
+		assert_int_equal(conf_find_password(str_of(text), str_of(cases[i].host), &user,
+						    &password), cases[i].found != NULL);
+		assert_true(str_eq(user, str_of(cases[i].found ? cases[i].found : cases[i].user)));
+		assert_true(str_eq(password, str_of(cases[i].password)));
+	}
+}
+
+static void
 test_smarthosts(void **state)
 {
 	struct buf complaints = {0};
@@ -576,6 +629,7 @@ main(void)
 		cmocka_unit_test(test_bad_bytes),
 		cmocka_unit_test(test_dma_smarthost),
 		cmocka_unit_test(test_dma_file),
+		cmocka_unit_test(test_passwords),
 		cmocka_unit_test(test_smarthosts),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_nullclient),
