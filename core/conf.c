@@ -135,8 +135,16 @@ static const struct key keys[] = {
 	{"starttls", NULL, BOOLEAN, FIELD(dma.starttls), 0, 0, "no", "dma's: by STARTTLS"},
 	{"opportunistic_tls", NULL, BOOLEAN, FIELD(dma.opportunistic), 0, 0, "no",
 	 "dma's: only if the server offers it"},
-	{"certfile", NULL, ABSENT, 0, 0, 0, "",
+	{"tls_cert", "certfile", ABSENT, 0, 0, 0, "",
 	 "client certificates are not in this build: remove the line, and log in by auth_file"},
+	{"tls_key", NULL, ABSENT, 0, 0, 0, "",
+	 "client certificates are not in this build: remove the line, and log in by auth_file"},
+	{"password_command", NULL, ABSENT, 0, 0, 0, "",
+	 "not in this build: remove the line, and put the password into auth_file"},
+	{"proxy", NULL, ABSENT, 0, 0, 0, "",
+	 "not in this build: remove the line, and servers are reached without"},
+	{"delay_warning", NULL, ABSENT, 0, 0, 0, "",
+	 "not in this build: mailq shows what is late"},
 	{"masquerade", NULL, ABSENT, 0, 0, 0, "",
 	 "rewriting From is not in this build: let the program that sends set it"},
 };
@@ -470,6 +478,32 @@ conf_free(struct conf *c)
 	memset(c, 0, sizeof *c);
 }
 
+/* The same but for at most two letters next to each other: changed, swapped, too many, too few. */
+static bool
+is_nearly(struct str name, struct str key)
+{
+	while (name.len > 0 && key.len > 0 && str_lower(name.ptr[0]) == key.ptr[0]) {
+		name = str_from(name, 1);
+		key = str_from(key, 1);
+	}
+	while (name.len > 0 && key.len > 0 &&
+	       str_lower(name.ptr[name.len - 1]) == key.ptr[key.len - 1]) {
+		name.len--;
+		key.len--;
+	}
+	return name.len <= 2 && key.len <= 2;
+}
+
+/* The key that was probably meant, or NULL. */
+static const struct key *
+guess_key(struct str name)
+{
+	for (const struct key *k = keys; k < keys + KEYS && name.len > 3; k++)
+		if (is_nearly(name, str_of(k->name)))
+			return k;
+	return NULL;
+}
+
 /* Without the line, would mail or passwords travel less protected than its author meant? */
 static bool
 is_grave(struct str name)
@@ -478,6 +512,7 @@ is_grave(struct str name)
 		"spooldir",
 		"tls_", "auth", "insecure", "password", "smarthost", "securetransfer",
 		"starttls", "opportunistic_tls", "verifycert", "fingerprint", "certfile",
+		"port", "proxy",
 	};
 
 	for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
@@ -541,7 +576,7 @@ static void
 take_line(struct conf *c, struct str line, const struct place *at)
 {
 	struct buf value = {0}, words = {0};
-	const struct key *k;
+	const struct key *k, *guess = NULL;
 	const char *why;
 	bool given = false;
 	size_t n = 0;
@@ -554,16 +589,25 @@ take_line(struct conf *c, struct str line, const struct place *at)
 	struct str name = str_upto(line, n);
 
 	k = find_key(name);
-	why = k ? read_value(str_from(line, n), &value, &given) :
-		  "unknown key; sendmail -bP lists them all";
+	if (k) {
+		why = read_value(str_from(line, n), &value, &given);
+	} else {
+		guess = guess_key(name);
+		buf_puts(&words, "unknown key; ");
+		buf_print(&words, guess ? "did you mean %s?" : "sendmail -bP lists them all",
+			  guess ? guess->name : "");
+		why = buf_cstr(&words);
+	}
 	if (!why && !given && k->type == BOOLEAN)
 		buf_puts(&value, "yes");
 	else if (!why && !given && k->type != ABSENT)
 		why = "needs a value; \"\" is an empty one";
 	if (!why)
 		why = set_key(c, k, buf_view(&value), at, &words);
+	/* A name that is nearly one of these is grave as well. */
 	if (why)
-		refuse(at, is_grave(name) ? CONF_FATAL : CONF_IGNORED, name, why);
+		refuse(at, is_grave(name) || (guess && is_grave(str_of(guess->name))) ?
+		       CONF_FATAL : CONF_IGNORED, name, why);
 	else
 		c->origins[k - keys] = (struct conf_origin){at->source, at->line};
 	buf_free(&value);
@@ -621,10 +665,21 @@ conf_parse_duration(struct str s, uint64_t *seconds)
 	return parse_scaled(s, durations, seconds);
 }
 
+/* Something is wrong that only several keys together show; said of this one's line. */
+static void
+refuse_key(const struct conf *c, const char *name, const char *why, conf_complain *complain,
+	   void *ctx)
+{
+	const struct conf_origin *o = &c->origins[find_key(str_of(name)) - keys];
+	struct place at = {o->source, o->line, complain, ctx};
+
+	refuse(&at, CONF_FATAL, str_of(name), why);
+}
+
 /* dma says in several keys how its smarthost is reached; a URL says it all by itself. What
  * asks for TLS must not be silently without effect on a URL that does not. */
 static void
-finish_smarthosts(struct conf *c, struct place at)
+finish_smarthosts(struct conf *c, conf_complain *complain, void *ctx)
 {
 	const struct conf_dma *d = &c->dma;
 	bool required = d->starttls ? !d->opportunistic : d->securetransfer;
@@ -635,14 +690,18 @@ finish_smarthosts(struct conf *c, struct place at)
 	else if (d->securetransfer)
 		tls = URL_TLS_IMPLICIT;
 
+	if (required && c->smarthost_count == 0)
+		refuse_key(c, d->starttls ? "starttls" : "securetransfer",
+			   "needs a smarthost: by MX, TLS is used where a server offers it",
+			   complain, ctx);
 	for (size_t i = 0; i < c->smarthost_count; i++) {
 		struct url *u = &c->smarthost[i];
 		if (d->hosts >> i & 1) {
 			u->port = (unsigned short)d->port;
 			u->tls = tls;
 		} else if (required && u->tls == URL_TLS_OFFERED) {
-			at.source = c->origins[KEYS + i].source;
-			at.line = c->origins[KEYS + i].line;
+			struct place at = {c->origins[KEYS + i].source,
+					   c->origins[KEYS + i].line, complain, ctx};
 			refuse(&at, CONF_FATAL, STR("smarthost"),
 			       "does not require TLS, but SECURETRANSFER or STARTTLS is set: "
 			       "write smtps://HOST or smtp+starttls://HOST");
@@ -653,14 +712,13 @@ finish_smarthosts(struct conf *c, struct place at)
 void
 conf_finish(struct conf *c, const char *hostname, conf_complain *complain, void *ctx)
 {
-	const struct conf_origin *o = &c->origins[find_key(STR("nullclient")) - keys];
-	struct place at = {o->source, o->line, complain, ctx};
 	struct str host = str_of(hostname);
 
 	if (c->nullclient && c->smarthost_count == 0)
-		refuse(&at, CONF_FATAL, STR("nullclient"),
-		       "needs a smarthost that takes the mail: add a smarthost line");
-	finish_smarthosts(c, at);
+		refuse_key(c, "nullclient",
+			   "needs a smarthost that takes the mail: add a smarthost line",
+			   complain, ctx);
+	finish_smarthosts(c, complain, ctx);
 	/* A kernel without a name says "(none)". */
 	if (!addr_is_domain(host))
 		host = STR("localhost");
