@@ -62,7 +62,10 @@ all_refuse() {
 	tls_fingerprint 12:34|tls_fingerprint: must be a SHA-256
 	TLS_VERFY yes|TLS_VERFY: unknown key
 	smarthost two words|smarthost: behind the server stands from=PATTERN
-	auth_fle /x|auth_fle: unknown key
+	auth_fle /x|auth_fle: unknown key; did you mean auth_file?
+	proxy socks5://127.0.0.1:9050|proxy: not in this build
+	SECURETRANSFER|securetransfer: needs a smarthost
+	smarthost a.example from=|smarthost: behind the server stands from=PATTERN
 	INSECURE perhaps|INSECURE: must be yes or no
 	END
 }
@@ -114,6 +117,95 @@ all_refuse() {
 	END
 	send -odi "$me"
 	has "mail/$me" "Return-Path: <$me@other.example>"
+}
+
+# dma's two files with the settings that Debian's package comes with, comments and all.
+dma_files() {
+	cat >dma.conf <<-END
+	# The smarthost, or nothing.
+	# NOTE: debconf writes this.
+	SMARTHOST 127.0.0.1
+
+	# 25 by default.
+	PORT $1
+	ALIASES $S/aliases
+	SPOOLDIR $S/spool
+	AUTHPATH $S/auth.conf
+
+	#SECURETRANSFER
+	#STARTTLS
+	#VERIFYCERT
+	#OPPORTUNISTIC_TLS
+	#CERTFILE
+	#SECURE
+	#DEFER
+	#FULLBOUNCE
+	MAILNAME $S/mailname
+	# MASQUERADE john@
+	#NULLCLIENT
+	END
+	printf '%s\n' '# SMTP authentication entries' '# user|my.smart.host:password' >auth.conf
+	chmod 640 auth.conf
+	printf 'dma.example\nnot this\n' >mailname
+	conf=$S/dma.conf
+}
+
+@test "dma's own files, as Debian has them" {
+	load relay
+	servers=()
+	serve server
+	dma_files "$port"
+	letter | expect 0 sendmail -odi -O "log_file=$S/log" one@x.example
+	silent
+	sent one@x.example
+	kept server 1
+	has "$S/server/envelope.1" "$me@dma.example"
+	expect 0 sendmail -bP
+	prints "smarthost smtp://127.0.0.1:$port  # $S/dma.conf:3 - "
+	prints "auth_file $S/auth.conf  # $S/dma.conf:9 - "
+	prints "mailname dma.example  # mailname file - "
+	prints 'defer no  # default - '
+	no_faults
+}
+
+@test "dma's own files: CRLF, no final newline, an account" {
+	load relay
+	servers=()
+	(make_certificates "$S/certs")
+	serve server tls=starttls cert="$S/certs/good" mechanisms=PLAIN
+	dma_files "$port"
+	printf '# comment\r\njoe|127.0.0.1:old\r\njoe|127.0.0.1:%s' "$password" >auth.conf
+	sed -i 's/$/\r/; s/^#\(SECURETRANSFER\|STARTTLS\|VERIFYCERT\)/\1/' dma.conf
+	truncate -s -2 dma.conf
+	letter | expect 0 sendmail -odi -O "log_file=$S/log" -O "tls_ca_file=$S/certs/ca.pem" \
+		one@x.example
+	silent
+	sent one@x.example
+	kept server 1
+	has "$S/server/events" 'auth PLAIN'
+	secret_is_not_in "$S/server"/wire.* "$S/log" err
+}
+
+@test "-bP never shows a secret, and read back it means the same" {
+	write_conf 'smarthost smtps://joe@mail.example # mine' \
+		'smarthost smtps://ann@mail.example from=*@shop.example' 'local_domains "a b" # c'
+	(umask 077 && echo 'joe|mail.example:Waldmeister' >auth)
+	echo "auth_file $S/auth" >>conf
+	expect 0 sendmail -bP
+	has_not out Waldmeister
+	sed 's/  # .*//' out >first
+	cp out again
+	conf=$S/again
+	expect 0 sendmail -bP
+	sed 's/  # .*//' out >second
+	cmp first second
+}
+
+@test "a typo in a key that concerns security: 78, with the key that was meant" {
+	write_conf 'SMARTHSOT mail.example'
+	all_refuse 78 "$conf line 6: SMARTHSOT: unknown key; did you mean smarthost?"
+	write_conf 'spool_dir /x'
+	all_refuse 78 "did you mean spooldir?"
 }
 
 @test "mailname from a file" {

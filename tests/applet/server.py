@@ -5,6 +5,7 @@
 usage: server.py DIR [KEY=VALUE...]
 
     listen=ADDRESS      127.0.0.1 (default), ::1, or unix: the socket DIR/socket
+    port=NUMBER         (default: a free one)
     up=go               takes the port at once, but listens only when DIR/go exists
     up=full             listens, but nobody gets through: the queue of connections is full
     tls=no|starttls|implicit
@@ -30,7 +31,8 @@ recipient). ACTION is one of
     hold                waits until DIR/go exists, then does the usual
     await               waits until the client has sent more, then does the usual
 
-DIR gets port; events (one line each: connection, word, words); for each connection N the bytes
+DIR gets port; events (one line each: connection, word, words, such as "1 connect" with the
+client's address); for each connection N the bytes
 clear.N (before TLS was agreed), wire.N (all, encrypted ones as they came), text.N (all,
 decrypted); for
 each message M that was accepted mail.M (dots undone, CRLF kept) and envelope.M.
@@ -66,7 +68,7 @@ class Script:
 
     def __init__(self, args):
         self.options = {
-            "listen": "127.0.0.1", "up": "", "tls": "no", "cert": "", "mechanisms": "",
+            "listen": "127.0.0.1", "port": "0", "up": "", "tls": "no", "cert": "", "mechanisms": "",
             "ehlo": "PIPELINING|8BITMIME|SIZE", "user": "joe",
             "lmtp": "no", "drip": "no",
         }
@@ -243,7 +245,8 @@ class Session:
         self.record.event(self.number, *words)
 
     def run(self):
-        self.event("connect")
+        peer = self.channel.sock.getpeername()
+        self.event("connect", *peer[:1] if isinstance(peer, tuple) else ())
         try:
             if self.script.tls == "implicit":
                 self.start_tls()
@@ -512,7 +515,8 @@ def make_socket(script, record):
     else:
         family = socket.AF_INET6 if ":" in script.listen else socket.AF_INET
         sock = socket.socket(family)
-        sock.bind((script.listen, 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((script.listen, int(script.port)))
         port = sock.getsockname()[1]
     return sock, port
 

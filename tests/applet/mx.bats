@@ -1,0 +1,262 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+# Mail to the exchangers of a domain, from the question to a name server (dns_server.py) to the
+# mailbox or the bounce. Exchangers listen on port 25, each on a loopback address of its own.
+
+load helper
+load relay
+
+servers=()
+
+# The resolver of this test, and loopback addresses for its exchangers: $net.1, $net.2, ...
+name_server() {
+	needs_root 'port 25'
+	mkdir "$S/dns"
+	zone
+	/usr/bin/python3 -ISB "$BATS_TEST_DIRNAME/dns_server.py" "$S/dns" \
+		>"$S/server.dns" 2>&1 3>&- &
+	wait_for "[ -e '$S/dns/port' ]"
+	dns=$(cat "$S/dns/port")
+	net=127.$((RANDOM % 250 + 1)).$((RANDOM % 250 + 1))
+	by_mx "127.0.0.1#$dns"
+}
+
+# zone [LINE...]: what it says from now on.
+zone() {
+	printf '%s\n' "$@" >"$S/dns/zone.new"
+	mv "$S/dns/zone.new" "$S/dns/zone"
+}
+
+# by_mx RESOLVER [LINE...]
+by_mx() {
+	write_conf "resolver $1" "connect_timeout 3" "command_timeout 3" "defer yes" "${@:2}"
+}
+
+# exchanger NAME NUMBER [KEY=VALUE...]
+exchanger() { serve "$1" listen="$net.$2" port=25 "${@:3}"; }
+
+# asked PATTERN COUNT: so many different questions.
+asked() { same "$(sort -u "$S/dns/questions" | grep -c "$1")" "$2"; }
+
+# bounced_as RCPT CODE WORDS: the log says so, and so does the bounce in our mailbox.
+bounced_as() {
+	bounced "$1" "$3"
+	grep -F "to=<$1>" "$S/log" | grep -qF "dsn=$2," || fail "not $2"
+	flush
+	delivered 1
+	has "$S/mail/$me" "Final-Recipient: rfc822; $1"
+	has "$S/mail/$me" "Status: $2"
+	queue_is_empty
+}
+
+@test "the best exchanger takes it, in clear where it offers no TLS" {
+	name_server
+	exchanger best 1
+	exchanger second 2
+	zone 'x.example MX 20 b.x.example' 'x.example MX 3 a.x.example' \
+		"a.x.example A $net.1" "b.x.example A $net.2"
+	post one@x.example two@X.Example
+	flush
+	sent one@x.example
+	logged "relay=a.x.example[$net.1]:25"
+	kept second 0
+	saw best connect 1
+	kept best 1
+	has "$S/best/envelope.1" 'two@X.Example'
+	queue_is_empty
+}
+
+@test "the first exchanger is dead: the next one takes it" {
+	name_server
+	exchanger live 2
+	zone 'x.example MX 3 a.x.example' 'x.example MX 20 b.x.example' \
+		"a.x.example A $net.1" "b.x.example A $net.2"
+	post one@x.example
+	flush
+	sent one@x.example
+	kept live 1
+}
+
+@test "the first exchanger greets with 421: the next one takes it" {
+	name_server
+	exchanger busy 1 greeting='421 4.3.2 later'
+	exchanger live 2
+	zone 'x.example MX 3 a.x.example' 'x.example MX 20 b.x.example' \
+		"a.x.example A $net.1" "b.x.example A $net.2"
+	post one@x.example
+	flush
+	sent one@x.example
+	saw busy connect 1
+	kept live 1
+}
+
+@test "all exchangers are dead: deferred" {
+	name_server
+	zone 'x.example MX 3 a.x.example' 'x.example MX 20 b.x.example' \
+		"a.x.example A $net.1" "b.x.example A $net.2"
+	post one@x.example
+	flush
+	deferred one@x.example "connecting to $net.2 port 25: Connection refused"
+}
+
+@test "an exchanger with two addresses, the first one dead" {
+	name_server
+	exchanger live 2
+	zone 'x.example MX 3 a.x.example' "a.x.example A $net.1" "a.x.example A $net.2"
+	post one@x.example
+	flush
+	sent one@x.example
+	kept live 1
+}
+
+@test "null MX: a bounce, 5.1.10" {
+	name_server
+	zone 'x.example MX 0 .' 'x.example A 127.0.0.1'
+	post one@x.example
+	flush
+	bounced_as one@x.example 5.1.10 'x.example takes no mail (null MX)'
+}
+
+@test "no MX: the domain's own address" {
+	name_server
+	exchanger live 1
+	zone "x.example A $net.1"
+	post one@x.example
+	flush
+	sent one@x.example
+	logged "relay=x.example[$net.1]:25"
+	kept live 1
+}
+
+@test "neither MX nor address: a bounce, 5.4.4" {
+	name_server
+	zone 'x.example TXT x'
+	post one@x.example
+	flush
+	bounced_as one@x.example 5.4.4 'x.example has no address'
+}
+
+@test "an exchanger without an address: the next one; without a next one a bounce" {
+	name_server
+	exchanger live 1
+	zone 'x.example MX 3 a.x.example' 'x.example MX 20 b.x.example' \
+		'a.x.example TXT x' "b.x.example A $net.1" 'y.example MX 1 a.x.example'
+	post one@x.example
+	flush
+	sent one@x.example
+	kept live 1
+	queue_is_empty
+	post one@y.example
+	flush
+	bounced_as one@y.example 5.4.4 'a.x.example has no address'
+}
+
+@test "an exchanger that does not exist, another one that is dead: deferred" {
+	name_server
+	zone 'x.example MX 3 none.x.example' 'x.example MX 20 b.x.example' "b.x.example A $net.1"
+	post one@x.example
+	flush
+	deferred one@x.example 'Connection refused'
+}
+
+@test "an alias: the exchangers of the name it stands for" {
+	name_server
+	exchanger live 1
+	zone 'x.example CNAME y.example' 'y.example CNAME z.example' 'z.example MX 1 mail.z.example' \
+		'mail.z.example CNAME host.z.example' "host.z.example A $net.1"
+	post one@x.example
+	flush
+	sent one@x.example
+	has "$S/live/envelope.1" one@x.example
+}
+
+@test "no such domain: a bounce, 5.1.2" {
+	name_server
+	zone 'y.example A 127.0.0.1'
+	post one@x.example
+	flush
+	bounced_as one@x.example 5.1.2 'no such domain: x.example'
+}
+
+@test "the name server fails: deferred; it goes when that is over" {
+	name_server
+	exchanger live 1
+	zone 'x.example SERVFAIL'
+	post one@x.example
+	flush
+	deferred one@x.example "looking up x.example: only failures from name server 127.0.0.1"
+	zone "x.example A $net.1"
+	flush
+	sent one@x.example
+	kept live 1
+}
+
+@test "the name server is silent, or not there: deferred" {
+	name_server
+	zone 'x.example DROP'
+	post one@x.example
+	flush
+	deferred one@x.example "looking up x.example: no answer from name server 127.0.0.1"
+	by_mx '127.0.0.1#1'
+	flush
+	deferred one@x.example "no answer from name server 127.0.0.1"
+}
+
+@test "the exchanger's name cannot be looked up: deferred" {
+	name_server
+	zone 'x.example MX 1 a.x.example' 'a.x.example SERVFAIL'
+	post one@x.example
+	flush
+	deferred one@x.example "looking up a.x.example"
+}
+
+@test "an answer that was cut short is asked for over TCP" {
+	name_server
+	exchanger live 1
+	zone 'x.example TRUNCATE' 'x.example MX 1 a.x.example' "a.x.example A $net.1"
+	post one@x.example
+	flush
+	sent one@x.example
+	asked '^udp mx x.example$' 1
+	asked '^tcp mx x.example$' 1
+}
+
+@test "the first name server is dead: the second one answers" {
+	name_server
+	exchanger live 1
+	zone 'x.example MX 1 a.x.example' "a.x.example A $net.1"
+	by_mx "127.0.0.1#1 127.0.0.1#$dns"
+	post one@x.example
+	flush
+	sent one@x.example
+	kept live 1
+}
+
+@test "two domains with one exchanger, and a third that is dead" {
+	name_server
+	exchanger live 1
+	zone 'x.example MX 1 a.x.example' 'y.example MX 1 a.x.example' "a.x.example A $net.1" \
+		"z.example A $net.2"
+	post one@x.example two@y.example three@z.example
+	flush
+	sent one@x.example
+	sent two@y.example
+	deferred three@z.example 'Connection refused'
+	kept live 2
+}
+
+@test "ip_version and source_address" {
+	name_server
+	exchanger live 1
+	zone "x.example A $net.1" 'x.example AAAA ::1'
+	by_mx "127.0.0.1#$dns" 'ip_version 4' "source_address ::1 $net.9"
+	post one@x.example
+	flush
+	sent one@x.example
+	has "$S/live/events" "connect $net.9"
+	asked ' aaaa ' 0
+	by_mx "127.0.0.1#$dns" 'source_address 192.0.2.1' 'ip_version 4'
+	post one@x.example
+	flush
+	deferred one@x.example "connecting to $net.1 port 25 from 192.0.2.1: "
+}
