@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "url.h"
 #include "codec.h"
+#include "ip.h"
 
 #include <string.h>
 
@@ -98,12 +99,13 @@ parse_host(struct str in, struct url *url)
 {
 	size_t colon = str_find(in, ':');
 	struct str host = str_upto(in, colon), rest = str_from(in, colon);
+	unsigned char bytes[IP6];
 
 	if (str_starts(in, STR("["))) {
 		size_t end = str_find(in, ']');
 		host = str_from(str_upto(in, end), 1);
 		rest = str_from(in, end + 1);
-		if (end == in.len || colon > end || !made_of(host, "0123456789abcdef:."))
+		if (end == in.len || ip_parse(host, bytes) != IP6)
 			return "only an IPv6 address stands in brackets: [2001:db8::1]";
 	} else if (str_starts(rest, STR(":/"))) {
 		return "a scheme is one of smtp:// smtp+starttls:// smtps:// lmtp:// "
