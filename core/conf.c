@@ -381,10 +381,10 @@ are_addresses(struct str list, bool with_ports)
 
 	while (list.len > 0) {
 		struct str word = str_cut(&list, ' ');
-		size_t hash = with_ports ? str_find(word, '#') : word.len;
-		if (word.len > 0 &&
-		    (ip_parse(str_upto(word, hash), bytes) == 0 ||
-		     (hash < word.len && str_number(str_from(word, hash + 1), PORT_MAX, &port))))
+		struct str rest = word, address = with_ports ? str_cut(&rest, '#') : word;
+		bool has_port = address.len < word.len;
+		if (word.len > 0 && (ip_parse(address, bytes) == 0 ||
+				     (has_port && str_number(rest, PORT_MAX, &port))))
 			return false;
 	}
 	return true;
@@ -509,10 +509,8 @@ static bool
 is_grave(struct str name)
 {
 	static const char *const prefixes[] = {
-		"spooldir",
 		"tls_", "auth", "insecure", "password", "smarthost", "securetransfer",
-		"starttls", "opportunistic_tls", "verifycert", "fingerprint", "certfile",
-		"port", "proxy",
+		"starttls", "opportunistic_tls", "port", "proxy", "spooldir",
 	};
 
 	for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
@@ -572,13 +570,38 @@ read_value(struct str in, struct buf *value, bool *given)
 	return NULL;
 }
 
+/* rest: all that follows k's name. NULL, or what is wrong. */
+static const char *
+take_value(struct conf *c, const struct key *k, struct str rest, const struct place *at,
+	   struct buf *words)
+{
+	struct buf value = {0};
+	bool given = false;
+	const char *why = read_value(rest, &value, &given);
+
+	if (!why && !given && k->type == BOOLEAN)
+		buf_puts(&value, "yes");
+	else if (!why && !given && k->type != ABSENT)
+		why = "needs a value; \"\" is an empty one";
+	if (!why)
+		why = set_key(c, k, buf_view(&value), at, words);
+	buf_free(&value);
+	return why;
+}
+
+static const char *
+unknown_key(const struct key *meant, struct buf *words)
+{
+	if (!meant)
+		return "unknown key; sendmail -bP lists them all";
+	buf_print(words, "unknown key; did you mean %s?", meant->name);
+	return buf_cstr(words);
+}
+
 static void
 take_line(struct conf *c, struct str line, const struct place *at)
 {
-	struct buf value = {0}, words = {0};
-	const struct key *k, *guess = NULL;
-	const char *why;
-	bool given = false;
+	struct buf words = {0};
 	size_t n = 0;
 
 	line = str_trim(line);
@@ -587,30 +610,16 @@ take_line(struct conf *c, struct str line, const struct place *at)
 	while (n < line.len && !str_is_blank(line.ptr[n]) && line.ptr[n] != '=')
 		n++;
 	struct str name = str_upto(line, n);
+	const struct key *k = find_key(name), *meant = k ? k : guess_key(name);
+	const char *why = k ? take_value(c, k, str_from(line, n), at, &words) :
+			      unknown_key(meant, &words);
 
-	k = find_key(name);
-	if (k) {
-		why = read_value(str_from(line, n), &value, &given);
-	} else {
-		guess = guess_key(name);
-		buf_puts(&words, "unknown key; ");
-		buf_print(&words, guess ? "did you mean %s?" : "sendmail -bP lists them all",
-			  guess ? guess->name : "");
-		why = buf_cstr(&words);
-	}
-	if (!why && !given && k->type == BOOLEAN)
-		buf_puts(&value, "yes");
-	else if (!why && !given && k->type != ABSENT)
-		why = "needs a value; \"\" is an empty one";
 	if (!why)
-		why = set_key(c, k, buf_view(&value), at, &words);
-	/* A name that is nearly one of these is grave as well. */
-	if (why)
-		refuse(at, is_grave(name) || (guess && is_grave(str_of(guess->name))) ?
-		       CONF_FATAL : CONF_IGNORED, name, why);
-	else
 		c->origins[k - keys] = (struct conf_origin){at->source, at->line};
-	buf_free(&value);
+	else if (is_grave(name) || (meant && is_grave(str_of(meant->name))))
+		refuse(at, CONF_FATAL, name, why);
+	else
+		refuse(at, CONF_IGNORED, name, why);
 	buf_free(&words);
 }
 

@@ -762,8 +762,8 @@ try_all(struct relay *r, struct outcome *why)
 {
 	if (r->to->domain[0])
 		return try_exchangers(r, why);
-	*why = outcome_make(TEMPFAIL, 4, 4, "every smarthost line has a from= for other senders: "
-			    "add one for this sender, or one without from=");
+	*why = outcome_make(TEMPFAIL, 4, 4, "every smarthost line has a from= for other "
+			    "senders: add one for this sender, or one without from=");
 	for (size_t n = 0; n < r->to->server_count; n++)
 		if (try_server(r, &r->to->server[n], why))
 			return true;

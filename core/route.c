@@ -45,8 +45,8 @@ covers(struct str pattern, struct str sender)
 {
 	size_t at = str_find(pattern, '@');
 
-	if (sender.len == 0 || str_eq(pattern, STR("<>")))
-		return sender.len == 0 && str_eq(pattern, STR("<>"));
+	if (sender.len == 0)
+		return str_eq(pattern, STR("<>"));
 	if (at > 0 && at < pattern.len)
 		return matches(pattern, sender);
 	return matches(str_from(pattern, at == 0), addr_domain(sender));

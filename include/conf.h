@@ -90,10 +90,10 @@ void conf_set(struct conf *c, struct str assignment, const char *source,
  * counts as not set. */
 void conf_finish(struct conf *c, const char *hostname, conf_complain *complain, void *ctx);
 
-/* auth_file's text: "user|host:password" lines as dma has them. What separates the password is
- * ':', '|' or a blank, and all behind it counts, blanks too; a '#' begins a comment at the start
- * of a line only. Of the entries for host, and for *user if that is not empty, the last one:
- * true, and *user and *password are its. */
+/* auth_file's text: "user|host:password" lines as dma has them. What separates the password
+ * is ':', '|' or a blank, and all behind it counts, blanks too; a '#' begins a comment at the
+ * start of a line only. Of the entries for host, and for *user if that is not empty, the last
+ * one: true, and *user and *password are its. */
 bool conf_find_password(struct str text, struct str host, struct str *user,
 			struct str *password);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Recipient to transport: which recipients are this device's own, and which servers take the
- * others, by their domain or by who sends. Pure: whether a local user exists is delivery's to find out. The configuration is
- * one that conf_finish has seen.
+ * others, by their domain or by who sends. Pure: whether a local user exists is delivery's to
+ * find out. The configuration is one that conf_finish has seen.
  */
 #ifndef ROUTE_H
 #define ROUTE_H
