@@ -7,6 +7,7 @@
 #include "log.h"
 #include "net.h"
 #include "sandbox.h"
+#include "secret.h"
 #include "smtp.h"
 #include "tls.h"
 #include "user.h"
@@ -17,14 +18,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 enum {
 	CHUNK = 8 << 10,
 	LINGER_MS = 1000,     /* an idle connection waits this long for a further message */
-	SECRETS_MAX = 64 << 10,
 	RESOLVER_MAX = 64 << 10,
 	NONCE = 24,
 };
@@ -50,7 +49,8 @@ struct relay {
 	struct worker_link *runner;
 	/* Read before rights are given up. */
 	struct buf secrets, resolv_conf, hosts;
-	struct outcome secrets_problem; /* PERMFAIL: auth_file cannot be used, and why */
+	/* Why there are none, with words, or without: there is nothing wrong. */
+	struct outcome secrets_problem, no_password;
 	struct dns dns;
 	struct trust_config trust_config;
 	int ca;
@@ -232,27 +232,15 @@ take_job(struct relay *r)
 static void
 load_secrets(struct relay *r)
 {
-	struct stat st;
-	const char *path = r->conf->auth_file;
-	bool wanted = *path && !r->conf->login;
-	int fd = wanted ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-
-	if (fd < 0 && (!wanted || errno == ENOENT))
+	if (r->conf->login || secret_load(r->conf, &r->secrets, &r->secrets_problem))
 		return;
-	if (fd < 0 || fstat(fd, &st)) {
-		r->secrets_problem = outcome_make(PERMFAIL, 7, 0, "auth_file %s: %s", path,
-						  strerror(errno));
-	} else if (st.st_mode & S_IRWXO) {
-		r->secrets_problem = outcome_make(PERMFAIL, 7, 0,
-			"auth_file %s can be read by others: chmod 600 it", path);
-	} else {
-		buf_room(&r->secrets, (size_t)(st.st_size < SECRETS_MAX ? st.st_size : SECRETS_MAX) + 1);
-		if (file_load_fd(fd, SECRETS_MAX, &r->secrets))
-			r->secrets_problem = outcome_make(PERMFAIL, 7, 0, "auth_file %s: %s",
-							  path, strerror(errno));
+	for (size_t n = 0; n < r->to->server_count && *r->conf->password_command; n++) {
+		const struct url *server = &r->to->server[n];
+		struct str user = str_of(server->user), password;
+		if (user.len > 0 && !conf_find_password(buf_view(&r->secrets),
+							str_of(server->host), &user, &password))
+			secret_ask(r->conf, server, &r->secrets, &r->no_password);
 	}
-	if (fd >= 0)
-		close(fd);
 }
 
 static void
@@ -624,13 +612,13 @@ configure(struct relay *r, struct outcome *why)
 	r->config.ctx = r;
 	if (!found)
 		r->config.user = r->config.password = (struct str){0};
-	if (r->secrets_problem.verdict == PERMFAIL) {
+	if (r->secrets_problem.text[0]) {
 		*why = r->secrets_problem;
-		why->verdict = TEMPFAIL;
 		return -1;
 	}
 	if (r->server->user[0] && !found) {
-		*why = outcome_make(TEMPFAIL, 7, 8, "no password for %s at %s in auth_file %s",
+		*why = r->no_password.text[0] ? r->no_password :
+		       outcome_make(TEMPFAIL, 7, 8, "no password for %s at %s in auth_file %s",
 				    r->server->user, r->server->host, r->conf->auth_file);
 		return -1;
 	}

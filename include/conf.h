@@ -17,7 +17,7 @@ struct conf {
 
 	/* relay */
 	size_t smarthost_count; /* of smarthost and from below, tried in order */
-	char *auth_file, *auth_mechanisms;
+	char *auth_file, *password_command, *auth_mechanisms;
 	bool insecure_auth;
 	bool tls_verify;        /* where TLS is required; default true */
 	char *tls_ca_file, *tls_fingerprint, *tls_pin;

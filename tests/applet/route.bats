@@ -114,6 +114,47 @@ by_sender() {
 	has "$S/joes/envelope.1" b@x.example
 }
 
+# --- whose password -------------------------------------------------------------------------
+
+@test "password_command says the password that auth_file does not have" {
+	secure server mechanisms=PLAIN
+	relay "smtp+starttls://joe@127.0.0.1:$port" \
+		"password_command echo \$1 \$2 >>$S/asked; cat $S/password; exit 0"
+	(umask 077 && printf '%s\r\nsecond line\n' "$password" >"$S/password")
+	post a@x.example
+	post b@x.example
+	try_all
+	sent a@x.example
+	sent b@x.example
+	same "$(cat "$S/asked")" 'joe 127.0.0.1'
+	secret_is_not_in "$S/log" "$S/server"/wire.*
+	knows_password 127.0.0.1
+	post c@x.example
+	flush
+	sent c@x.example
+	same "$(wc -l <"$S/asked")" 1
+}
+
+@test "password_command fails, says nothing, too much, or does not end: deferred" {
+	local command
+	secure server mechanisms=PLAIN
+	post a@x.example
+	for command in 'echo secret; exit 1' true 'echo; echo secret' 'kill -9 $$' \
+		'head -c 5000 /dev/zero' 'exec sleep 1000' /none/such; do
+		relay "smtp+starttls://joe@127.0.0.1:$port" "connect_timeout 1" \
+			"password_command $command"
+		rm -f log
+		flush
+		deferred a@x.example 'password_command failed, or said nothing, for joe at 127.0.0.1'
+	done
+	saw server connect 0
+	serve other
+	relay "smtp://127.0.0.1:$port" "password_command touch $S/asked"
+	flush
+	sent a@x.example
+	[ ! -e asked ] || fail 'asked without a user'
+}
+
 # --- which way ------------------------------------------------------------------------------
 
 @test "ip_version: a name's other addresses are not tried" {
