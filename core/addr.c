@@ -14,6 +14,8 @@ enum { END, ATOM = 'a', QUOTED = '"', LITERAL = '[', BAD = '?' };
 struct lexer {
 	struct str rest;   /* behind the token */
 	const char *begin; /* of the token */
+	const char *end;   /* of the one before it */
+	struct str spec;   /* the last address as it is written: what take_spec took */
 	struct str text;   /* ATOM, QUOTED, LITERAL: without quotes or brackets, not unescaped */
 	int token;
 	bool torn;         /* a quote, comment or literal has no end: none is looked for again,
@@ -122,6 +124,7 @@ take_token(struct lexer *l)
 static void
 advance(struct lexer *l)
 {
+	l->end = l->rest.ptr;
 	l->token = take_token(l);
 }
 
@@ -291,6 +294,7 @@ take_domain(struct lexer *l, struct buf *out)
 static int
 take_spec(struct lexer *l, struct buf *out)
 {
+	const char *begin = l->begin;
 	size_t start = out->len;
 
 	if (l->token != ATOM && l->token != QUOTED && l->token != '.')
@@ -309,6 +313,7 @@ take_spec(struct lexer *l, struct buf *out)
 		if (take_domain(l, out))
 			return -1;
 	}
+	l->spec = (struct str){begin, (size_t)(l->end - begin)};
 	return out->len - start <= LIMIT_ADDRESS ? 0 : fail(l, "longer than an address may be");
 }
 
@@ -397,6 +402,26 @@ addr_parse_sender(struct str in, struct buf *out, const char **why)
 	return s.len == 0 || str_eq(s, STR("<>")) ? 0 : addr_parse(in, out, why);
 }
 
+/* Steps to the next element of a list that is not empty. False: there is none. */
+static bool
+find_element(struct lexer *l)
+{
+	while (l->token != END) {
+		if (at_separator(l))
+			advance(l);
+		else if (!take_group(l))
+			return true;
+	}
+	return false;
+}
+
+static void
+skip_element(struct lexer *l)
+{
+	while (!at_separator(l))
+		advance(l);
+}
+
 size_t
 addr_parse_list(struct str in, addr_visit *visit, addr_complain *complain, void *ctx)
 {
@@ -404,28 +429,45 @@ addr_parse_list(struct str in, addr_visit *visit, addr_complain *complain, void 
 	struct buf address = {0};
 	size_t complaints = 0;
 
-	for (advance(&l); l.token != END;) {
+	for (advance(&l); find_element(&l);) {
 		const char *begin = l.begin;
-		if (at_separator(&l)) {
-			advance(&l);
-			continue;
-		}
-		if (take_group(&l))
-			continue;
 		address.len = 0;
 		if (take_mailbox(&l, &address) == 0) {
 			visit(ctx, buf_view(&address));
 			continue;
 		}
 		const char *why = l.why;
-		while (!at_separator(&l))
-			advance(&l);
+		skip_element(&l);
 		struct str piece = {begin, (size_t)(l.begin - begin)};
 		complain(ctx, str_trim(piece), why);
 		complaints++;
 	}
 	buf_free(&address);
 	return complaints;
+}
+
+bool
+addr_change_list(struct str in, addr_change *change, void *ctx, struct buf *out)
+{
+	struct lexer l = {.rest = in};
+	struct buf address = {0}, changed = {0};
+	struct str rest = in; /* not copied yet */
+
+	for (advance(&l); find_element(&l); skip_element(&l)) {
+		address.len = changed.len = 0;
+		if (take_mailbox(&l, &address) || !change(ctx, buf_view(&address), &changed))
+			continue;
+		size_t n = (size_t)(l.spec.ptr - rest.ptr);
+		buf_str(out, str_upto(rest, n));
+		buf_str(out, buf_view(&changed));
+		rest = str_from(rest, n + l.spec.len);
+	}
+	bool any = rest.ptr != in.ptr;
+	if (any)
+		buf_str(out, rest);
+	buf_free(&address);
+	buf_free(&changed);
+	return any;
 }
 
 struct str

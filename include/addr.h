@@ -33,6 +33,15 @@ typedef void addr_complain(void *ctx, struct str piece, const char *why);
  * list is never cut short without a complaint. Returns the number of complaints. */
 size_t addr_parse_list(struct str in, addr_visit *visit, addr_complain *complain, void *ctx);
 
+/* Appends the canonical address that another one becomes to *out, which is empty. False: it
+ * stays as it is. */
+typedef bool addr_change(void *ctx, struct str address, struct buf *out);
+
+/* A list as above with some of its addresses changed: appended to *out byte for byte, but for
+ * the changed ones' local@domain; names, comments, folding, groups and what cannot be read
+ * stay. False, and nothing appended: none has changed. */
+bool addr_change_list(struct str in, addr_change *change, void *ctx, struct buf *out);
+
 /* Parts of a canonical address. The domain is empty where there is none. */
 struct str addr_local(struct str address);  /* as it stands, quotes included */
 struct str addr_domain(struct str address);
