@@ -26,7 +26,12 @@ struct lexer {
 static bool
 is_atext(char c)
 {
-	return (unsigned char)c > ' ' && c != 0x7f && !strchr("()<>[]:;@\\,.\"", c);
+	switch (c) {
+	case '(': case ')': case '<': case '>': case '[': case ']': case ':': case ';':
+	case '@': case '\\': case ',': case '.': case '"':
+		return false;
+	}
+	return (unsigned char)c > ' ' && c != 0x7f;
 }
 
 /* Length of the line end that s begins with, where a blank behind it makes it folding. */
