@@ -460,7 +460,9 @@ addr_change_list(struct str in, addr_change *change, void *ctx, struct buf *out)
 
 	for (advance(&l); find_element(&l); skip_element(&l)) {
 		address.len = changed.len = 0;
-		if (take_mailbox(&l, &address) || !change(ctx, buf_view(&address), &changed))
+		/* A quote that is new might end one that had no end. */
+		if (take_mailbox(&l, &address) || l.torn ||
+		    !change(ctx, buf_view(&address), &changed))
 			continue;
 		size_t n = (size_t)(l.spec.ptr - rest.ptr);
 		buf_str(out, str_upto(rest, n));

@@ -39,7 +39,8 @@ typedef bool addr_change(void *ctx, struct str address, struct buf *out);
 
 /* A list as above with some of its addresses changed: appended to *out byte for byte, but for
  * the changed ones' local@domain; names, comments, folding, groups and what cannot be read
- * stay. False, and nothing appended: none has changed. */
+ * stay, and so does all behind a quote or comment without its end. False, and nothing
+ * appended: none has changed. */
 bool addr_change_list(struct str in, addr_change *change, void *ctx, struct buf *out);
 
 /* Parts of a canonical address. The domain is empty where there is none. */

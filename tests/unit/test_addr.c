@@ -364,6 +364,210 @@ test_random(void **state)
 	buf_free(&out);
 }
 
+/* An addr_change: "stay" stays, and so does what has another domain than o. */
+static bool
+qualify(void *ctx, struct str address, struct buf *out)
+{
+	(void)ctx;
+	assert_int_equal(out->len, 0);
+	expect_canonical(address);
+	struct str domain = addr_domain(address);
+	if (str_eq(address, STR("stay")) || (domain.len > 0 && !str_eq(domain, STR("o"))))
+		return false;
+	buf_print(out, "%.*s@n", STR_ARG(addr_local(address)));
+	return true;
+}
+
+/* NULL: nothing changes. */
+static const struct {
+	const char *in, *out;
+} changes[] = {
+	{"", NULL},
+	{"stay", NULL},
+	{" \n ,;", NULL},
+	{"a@b, Joe <c@d> (x)", NULL},
+	{"a", "a@n"},
+	{" a", " a@n"},
+	{"a ", "a@n "},
+	{" root (Cron Daemon)", " root@n (Cron Daemon)"},
+	{"(x)root(Cron (a, b) Daemon)", "(x)root@n(Cron (a, b) Daemon)"},
+	{"\"(Cron Daemon)\" <root>", "\"(Cron Daemon)\" <root@n>"},
+	{"mdadm monitoring <root>", "mdadm monitoring <root@n>"},
+	{"root<root>", "root<root@n>"},
+	{"< root >", "< root@n >"},
+	{"<(x) root\n\t(y)>", "<(x) root@n\n\t(y)>"},
+	{"root@o, root <root@o>,root@O", "root@n, root <root@n>,root@O"},
+	{"a,\n b,\r\n\tstay,c@d , e", "a@n,\n b@n,\r\n\tstay,c@d , e@n"},
+	{"root: root, b;, c", "root: root@n, b@n;, c@n"},
+	{"Empty: ;, a;;, ", "Empty: ;, a@n;;, "},
+	{"\"a b\"", "\"a b\"@n"},
+	{"\"a\"", "a@n"},
+	{"\"a\" . b", "a.b@n"},
+	{"a (x) @ (y) o (z)", "a@n (z)"},
+	{"a@o.", "a@n"},
+	{"<@relay.example:a>", "<@relay.example:a@n>"},
+	{"\xc3\xbc", "\xc3\xbc@n"},
+	{"J\xfcrgen <a>", "J\xfcrgen <a@n>"},
+	/* What cannot be read stays as it is. */
+	{"a b", NULL},
+	{"<>, a", "<>, a@n"},
+	{"Cron Daemon, a", "Cron Daemon, a@n"},
+	{"a, \"b, c", "a@n, \"b, c"},
+	{"a, (b, .", "a@n, (b, ."},
+	{"a (x, b", NULL},
+	{"a\x01, b\n, c", "a\x01, b\n, c@n"},
+	{"<a, b", "<a, b@n"},
+	{"<a, b>", NULL},
+};
+
+static void
+test_changes(void **state)
+{
+	struct buf out = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		out.len = 0;
+		buf_puts(&out, "kept:");
+		bool changed = addr_change_list(str_of(changes[i].in), qualify, NULL, &out);
+		if (changed != (changes[i].out != NULL) ||
+		    strcmp(buf_cstr(&out) + 5, changed ? changes[i].out : "") != 0)
+			fail_msg("%s: %s", changes[i].in, out.ptr);
+	}
+	assert_false(addr_change_list((struct str){NULL, 0}, qualify, NULL, &out));
+	buf_free(&out);
+}
+
+static void
+note_qualified(void *ctx, struct str address)
+{
+	struct buf new = {0};
+
+	note_address(ctx, qualify(NULL, address, &new) ? buf_view(&new) : address);
+	buf_free(&new);
+}
+
+static bool
+change_a(void *ctx, struct str address, struct buf *out)
+{
+	bool *last = ctx;
+
+	*last = !*last;
+	if (*last || !str_eq(address, STR("a")))
+		return false;
+	buf_puts(out, "ZZZ");
+	return true;
+}
+
+/* out is in but for some addresses "a", however they are quoted, which are "ZZZ". */
+static void
+expect_same_else(struct str in, struct str out)
+{
+	while (out.len > 0) {
+		if (str_starts(out, STR("ZZZ"))) {
+			out = str_from(out, 3);
+			assert_true(in.len > 0 && strchr("a\"\\", in.ptr[0]));
+			while (in.len > 0 && in.ptr[0] && strchr("a\"\\", in.ptr[0]))
+				in = str_from(in, 1);
+			continue;
+		}
+		assert_true(in.len > 0);
+		assert_int_equal(in.ptr[0], out.ptr[0]);
+		in = str_from(in, 1);
+		out = str_from(out, 1);
+	}
+	assert_int_equal(in.len, 0);
+}
+
+/* The other addresses of a list, what cannot be read and all between them survive. */
+static void
+test_random_changes(void **state)
+{
+	static const char *const pieces[] = {
+		"a", "a", "a", "b", "@o", "@x", ".", ",", ",", ", ", " ", "<", ">", ")", ":", ";", "\\", "]",
+		"\n ", "\r\n\t", "\n", "\xc3\xbc", "\xff", "Joe <a>", "(x)", "g: ", "\"a\"", "stay",
+		/* Behind these, what has no end may end otherwise afterwards. */
+		"\"", "(", "[",
+	};
+	enum { ALL = sizeof pieces / sizeof *pieces, WHOLE = ALL - 3 };
+	uint32_t x = 123456789u;
+	struct buf in = {0}, out = {0};
+	struct buf was = {0}, is = {0};
+	size_t changed = 0;
+
+	(void)state;
+	for (int round = 0; round < 60000; round++) {
+		in.len = out.len = was.len = is.len = 0;
+		bool whole = round % 2;
+		for (uint32_t n = next_random(&x) % 16; n > 0; n--)
+			buf_puts(&in, pieces[next_random(&x) % (whole ? WHOLE : ALL)]);
+		bool did = addr_change_list(buf_view(&in), qualify, NULL, &out);
+		assert_true(did || out.len == 0);
+		if (whole) {
+			addr_parse_list(buf_view(&in), note_qualified, note_complaint, &was);
+			addr_parse_list(buf_view(did ? &out : &in), note_address, note_complaint, &is);
+			assert_string_equal(buf_cstr(&is), buf_cstr(&was));
+			changed += did;
+		}
+		out.len = 0;
+		bool last = next_random(&x) % 2;
+		if (addr_change_list(buf_view(&in), change_a, &last, &out))
+			expect_same_else(buf_view(&in), buf_view(&out));
+	}
+	assert_true(changed > 5000);
+	buf_free(&in);
+	buf_free(&out);
+	buf_free(&was);
+	buf_free(&is);
+}
+
+/* What is written in one of the many ways that there are is read as what was meant. */
+static void
+test_generated(void **state)
+{
+	static const char *const letters[] = {
+		"a", "Z", "0", ".", "+", "-", "'", "=", "@", " ", "\"", "\\", "(", ")", ",", ":", ";", "<", ">", "[",
+		"]", "\xc3\xbc", "\xe7\x94\xa8", "\xf0\x9f\x93\xac",
+	};
+	static const char *const domains[] = {
+		"", "x.example", "A-b.c_d", "[192.0.2.1]", "[IPv6:2001:db8::1]", "\xc3\xbc.example",
+	};
+	static const char *const around[][2] = {
+		{"", ""}, {"<", ">"}, {"Joe D. <", ">"}, {"\"D, <J>\"<", " > (x)"}, {"(a (b) \\) c) ", "\n (d)"},
+		{" \t", " "}, {"<@r1,@r2:", ">"},
+	};
+	uint32_t x = 2463534242u;
+	struct buf user = {0}, in = {0}, out = {0}, got = {0};
+	const char *why;
+
+	(void)state;
+	for (int round = 0; round < 100000; round++) {
+		uint32_t dress = next_random(&x) % (sizeof around / sizeof *around);
+		const char *domain = domains[next_random(&x) % (sizeof domains / sizeof *domains)];
+		user.len = in.len = out.len = got.len = 0;
+		buf_puts(&in, around[dress][0]);
+		buf_putc(&in, '"');
+		for (uint32_t n = next_random(&x) % 10 + 1; n > 0; n--) {
+			const char *c = letters[next_random(&x) % (sizeof letters / sizeof *letters)];
+			buf_puts(&user, c);
+			if (strchr("\"\\", *c) || next_random(&x) % 8 == 0)
+				buf_putc(&in, '\\');
+			buf_puts(&in, c);
+		}
+		buf_print(&in, "\"%s%s%s", *domain ? "@" : "", domain, around[dress][1]);
+		if (addr_parse(buf_view(&in), &out, &why))
+			fail_msg("%s: %s", buf_cstr(&in), why);
+		expect_canonical(buf_view(&out));
+		addr_print_user(buf_view(&out), &got);
+		assert_string_equal(buf_cstr(&got), buf_cstr(&user));
+		assert_true(str_eq(addr_domain(buf_view(&out)), str_of(domain)));
+	}
+	buf_free(&user);
+	buf_free(&in);
+	buf_free(&out);
+	buf_free(&got);
+}
+
 static void
 test_set(void **state)
 {
@@ -420,6 +624,7 @@ test_large(void **state)
 			buf_puts(&in, nasty[i]);
 		assert_true(addr_parse_list(buf_view(&in), add_to_set, note_complaint, &out) > 0 ||
 			    i == 8);
+		assert_false(addr_change_list(buf_view(&in), qualify, NULL, &out));
 	}
 	assert_true(clock() - start < 20 * CLOCKS_PER_SEC);
 	buf_free(&in);
@@ -438,6 +643,9 @@ main(void)
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_random_changes),
+		cmocka_unit_test(test_generated),
 		cmocka_unit_test(test_set),
 		cmocka_unit_test(test_large),
 	};
