@@ -8,23 +8,44 @@ enum {
 	NAME,   /* a field's name, perhaps */
 	BLANKS, /* and blanks, which may stand before its colon */
 	FROM_,  /* mbox's "From joe Thu Jan  1 …" */
+	MARK,   /* a byte order mark, from its first byte on */
 	FIELD,  /* the line belongs to a field */
 	ENDED,  /* it does not belong to the header */
 };
 
-/* Address fields stand together, so do Resent- fields. */
+/* Resent- fields stand together, so do those of recipients. */
 enum name {
-	DATE, MESSAGE_ID, FROM, MIME, TYPE, ENCODING, TO, CC, BCC, RETURN_PATH,
+	DATE, MESSAGE_ID, FROM, SENDER, REPLY_TO, MIME, TYPE, ENCODING, TO, CC, BCC, RETURN_PATH,
+	CONTENT_LENGTH,
 	RESENT_DATE, RESENT_MESSAGE_ID, RESENT_FROM, RESENT_SENDER,
 	RESENT_TO, RESENT_CC, RESENT_BCC,
 	OTHER
 };
 
 static const char *const names[OTHER] = {
-	"Date", "Message-ID", "From", "MIME-Version", "Content-Type",
-	"Content-Transfer-Encoding", "To", "Cc", "Bcc", "Return-Path",
+	"Date", "Message-ID", "From", "Sender", "Reply-To", "MIME-Version", "Content-Type",
+	"Content-Transfer-Encoding", "To", "Cc", "Bcc", "Return-Path", "Content-Length",
 	"Resent-Date", "Resent-Message-ID", "Resent-From", "Resent-Sender",
 	"Resent-To", "Resent-Cc", "Resent-Bcc",
+};
+
+/* What becomes of a field; CHANGES plus the role of its addresses. */
+enum { STAYS, GOES, CHANGES };
+
+static const unsigned char fates[OTHER + 1] = {
+	[FROM] = CHANGES + HEADER_FROM,
+	[SENDER] = CHANGES + HEADER_SENDER,
+	[REPLY_TO] = CHANGES + HEADER_SENDER,
+	[TO] = CHANGES + HEADER_RCPT,
+	[CC] = CHANGES + HEADER_RCPT,
+	[BCC] = GOES,
+	[RETURN_PATH] = GOES,
+	[CONTENT_LENGTH] = GOES, /* it counts other bytes than will arrive */
+	[RESENT_FROM] = CHANGES + HEADER_FROM,
+	[RESENT_SENDER] = CHANGES + HEADER_SENDER,
+	[RESENT_TO] = CHANGES + HEADER_RCPT,
+	[RESENT_CC] = CHANGES + HEADER_RCPT,
+	[RESENT_BCC] = GOES,
 };
 
 enum { PIECE_SHOWN = 200 }; /* bytes of a bad address in h->complaint */
@@ -114,6 +135,33 @@ complain(void *ctx, struct str piece, const char *why)
 			  STR_ARG(str_upto(piece, PIECE_SHOWN)), why);
 }
 
+static bool
+change(void *ctx, struct str address, struct buf *out)
+{
+	struct header *h = ctx;
+
+	if (h->taken > LIMIT_HEADER ||
+	    !h->change(h->ctx, fates[h->name] - CHANGES, address, out))
+		return false;
+	h->taken += out->len;
+	return true;
+}
+
+/* value: of the field at hand, with its LF. */
+static void
+change_field(struct header *h, struct str value)
+{
+	struct buf changed = {0};
+
+	if (addr_change_list(str_upto(value, value.len - 1), change, h, &changed)) {
+		h->fields.len -= value.len;
+		buf_str(&h->fields, buf_view(&changed));
+		buf_putc(&h->fields, '\n');
+		h->changed = true;
+	}
+	buf_free(&changed);
+}
+
 /* The field at hand, if there is one, is complete. */
 static void
 end_field(struct header *h)
@@ -126,8 +174,10 @@ end_field(struct header *h)
 	note_fact(&h->facts, name, str_trim(value));
 	if (wanted)
 		addr_parse_list(str_trim(value), visit, complain, h);
-	if (name == BCC || name == RESENT_BCC || name == RETURN_PATH)
+	if (fates[name] == GOES)
 		h->fields.len = h->field_start;
+	else if (fates[name] >= CHANGES && h->change)
+		change_field(h, value);
 	h->field_start = h->fields.len;
 }
 
@@ -147,12 +197,23 @@ is_from_line(const struct header *h)
 	       (str_starts(line, STR("From ")) || str_starts(line, STR(">From ")));
 }
 
+/* Some editors put U+FEFF in front of all text. */
+static bool
+is_mark(const struct header *h)
+{
+	return !h->facts.present && str_starts(STR("\xef\xbb\xbf"), buf_view(&h->line));
+}
+
 /* The state after c, which h->line already ends with. */
 static unsigned char
 next_state(const struct header *h, char c)
 {
 	size_t len = h->line.len - h->line_start;
 
+	if (is_mark(h))
+		return MARK;
+	if (h->state == MARK)
+		return ENDED;
 	if (h->state == START && str_is_blank(c))
 		return h->facts.present ? FIELD : ENDED;
 	if (h->state == FROM_)
@@ -172,7 +233,7 @@ take_byte(struct header *h, char c)
 {
 	buf_putc(&h->line, c);
 	h->state = next_state(h, c);
-	if (h->state == FROM_ && c == '\n') {
+	if ((h->state == FROM_ && c == '\n') || (h->state == MARK && h->line.len == 3)) {
 		h->state = START;
 		h->line_start = h->line.len;
 	} else if (h->state == FIELD) {
@@ -188,15 +249,22 @@ take_byte(struct header *h, char c)
 	}
 }
 
+static enum header_status
+status(const struct header *h)
+{
+	return h->taken > LIMIT_HEADER ? HEADER_TOO_BIG :
+	       h->state == ENDED ? HEADER_DONE : HEADER_MORE;
+}
+
 enum header_status
 header_feed(struct header *h, struct str *in)
 {
 	while (in->len > 0 && h->state != ENDED) {
 		size_t n = h->state == FIELD ? str_find(*in, '\n') + 1 : 1;
 		struct str piece = str_upto(*in, n);
-		if (piece.len > LIMIT_HEADER - h->taken)
-			return HEADER_TOO_BIG;
 		h->taken += piece.len;
+		if (h->taken > LIMIT_HEADER)
+			return HEADER_TOO_BIG;
 		*in = str_from(*in, n);
 		if (h->state != FIELD) {
 			take_byte(h, piece.ptr[0]);
@@ -206,7 +274,7 @@ header_feed(struct header *h, struct str *in)
 		if (piece.len == n)
 			h->state = START;
 	}
-	return h->state == ENDED ? HEADER_DONE : HEADER_MORE;
+	return status(h);
 }
 
 enum header_status
@@ -217,5 +285,5 @@ header_finish(struct header *h)
 	if (h->state != ENDED)
 		end_field(h);
 	h->state = ENDED;
-	return HEADER_DONE;
+	return status(h);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One streaming pass over a message's header (RFC 5322, as text.h gives it: LF line ends):
- * recipients for -t, fields that must go (Bcc, Resent-Bcc, Return-Path, "From " and ">From "
- * lines before the first field), what is missing. Ends at the empty line, or before the first
- * line that cannot belong to a header: then that line starts the body, and nothing of it is
- * lost; nor are From_ lines that no field follows. Any cut of the input gives the same result.
+ * recipients for -t, addresses that change, fields that must go (Bcc, Resent-Bcc, Return-Path,
+ * Content-Length, and before the first field a byte order mark and "From " and ">From " lines),
+ * what is missing. Ends at the empty line, or before the first line that cannot belong to a
+ * header: then that line starts the body, and nothing of it is lost; nor is a mark or From_
+ * line that no field follows. Any cut of the input gives the same result.
  */
 #ifndef HEADER_H
 #define HEADER_H
@@ -22,11 +23,25 @@ struct header_facts {
 enum header_status {
 	HEADER_MORE,    /* give more */
 	HEADER_DONE,    /* what is left of the input is body */
-	HEADER_TOO_BIG, /* over LIMIT_HEADER */
+	HEADER_TOO_BIG, /* over LIMIT_HEADER; changed addresses count as well */
 };
+
+/* What an address stands for in its field, a Resent- one included. */
+enum header_role {
+	HEADER_FROM,   /* From */
+	HEADER_SENDER, /* Sender, Reply-To */
+	HEADER_RCPT,   /* To, Cc */
+};
+
+/* addr_change with the address's role. */
+typedef bool header_change(void *ctx, enum header_role role, struct str address,
+			   struct buf *out);
 
 struct header {
 	bool take_recipients;
+	header_change *change;      /* of the fields that stay; NULL: none. Recipients are taken
+				       as they were. To be set, with ctx, behind header_init */
+	void *ctx;
 	struct header_facts facts;
 	struct buf fields;          /* the fields that stay, each with its LF, folding kept; no
 				       empty line behind them */
@@ -35,10 +50,12 @@ struct header {
 	size_t bad;                 /* addresses of those fields that could not be read */
 	struct buf complaint;       /* the first of them, in words: field, text, why */
 	struct buf line;            /* at the end: bytes of the body */
+	bool changed;               /* there is an address in fields that was not in the input */
 	/* The rest is header.c's own. */
-	size_t line_start;          /* of the line at hand in line, behind From_ lines */
+	size_t line_start;          /* of the line at hand in line, behind From_ lines
+				       and mark */
 	size_t field_start;         /* of the field at hand in fields */
-	size_t taken;               /* bytes so far */
+	size_t taken;               /* bytes so far, in and by change */
 	unsigned resent_seen;       /* names in the newest Resent- block */
 	bool resent, resent_older;
 	unsigned char name, state;

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+/* What feed gives the header. */
+static header_change *changer;
+
 /* Feeds in piece bytes at a time. The body, h.line first, goes to *body. */
 static enum header_status
 feed(struct header *h, bool take_recipients, struct str in, size_t piece, struct buf *body)
@@ -15,6 +18,8 @@ feed(struct header *h, bool take_recipients, struct str in, size_t piece, struct
 	enum header_status status = HEADER_MORE;
 
 	header_init(h, take_recipients);
+	h->change = changer;
+	h->ctx = h;
 	while (in.len > 0 && status == HEADER_MORE) {
 		struct str part = str_upto(in, piece);
 		size_t given = part.len;
@@ -53,6 +58,7 @@ feed_all_ways(struct header *h, bool take_recipients, struct str in, struct buf 
 		assert_true(str_eq(buf_view(&rest), buf_view(body)));
 		assert_memory_equal(&other.facts, &h->facts, sizeof h->facts);
 		assert_int_equal(other.bad, h->bad);
+		assert_int_equal(other.changed, h->changed);
 		expect_same_set(&other.recipients, &h->recipients);
 		header_free(&other);
 		buf_free(&rest);
@@ -104,7 +110,21 @@ static const struct {
 	{"Bcc: a\nA: b\nbCC: c,\n d\nReturn-Path: <x>\nResent-Bcc: e\nC: d\nBcc: x\n\nbody",
 	 "A: b\nC: d\n", "body", true},
 	{"Bcc : a\n b\n\nBcc: kept\n", "", "Bcc: kept\n", true},
-	{"Bcc-X: a\nXBcc: b\nContent-Length: 3\n", "Bcc-X: a\nXBcc: b\nContent-Length: 3\n", "", true},
+	{"Bcc-X: a\nXBcc: b\nContent-Length: 3\nContent-Type: x\n", "Bcc-X: a\nXBcc: b\nContent-Type: x\n", "", true},
+	{"A: b\nContent-Length:\n 3\n\nx", "A: b\n", "x", true},
+	/* A byte order mark goes in front of a header only. */
+	{"\xef\xbb\xbf" "A: b\n\nx\n", "A: b\n", "x\n", true},
+	{"\xef\xbb\xbf" "From joe Thu\nA: b\n\nx\n", "A: b\n", "x\n", true},
+	{"\xef\xbb\xbf" "hello\n\nA: b\n", "", "\xef\xbb\xbf" "hello\n\nA: b\n", false},
+	{"\xef\xbb\xbf", "", "\xef\xbb\xbf", false},
+	{"\xef\xbb\xbf\nA: b\n", "", "\xef\xbb\xbf\nA: b\n", false},
+	{"\xef\xbb\xbf: b\n", "", "\xef\xbb\xbf: b\n", false},
+	{"\xef\xbb" "A: b\n", "", "\xef\xbb" "A: b\n", false},
+	{"\xef\xbb:\n", "", "\xef\xbb:\n", false},
+	{"\xef", "", "\xef", false},
+	{"\xef\xbb\xbf\xef\xbb\xbf" "A: b\n", "", "\xef\xbb\xbf\xef\xbb\xbf" "A: b\n", false},
+	{"From joe Thu\n\xef\xbb\xbf" "A: b\n", "", "From joe Thu\n\xef\xbb\xbf" "A: b\n", false},
+	{"A: b\n\xef\xbb\xbf" "C: d\n", "A: b\n", "\xef\xbb\xbf" "C: d\n", true},
 };
 
 static void
@@ -211,6 +231,8 @@ static const struct {
 	{"Resent-To: a\nResent-From: x\nResent-From: w\nResent-Cc: b\nResent-To: c\n", "a b ", 0, ""},
 	{"Resent-From: x\nReceived: z\nResent-From: y\nResent-To: b\nTo: d\n", "", 0, ""},
 	{"Resent-To: a\nReceived: z\nResent-To: b c\n", "a ", 0, ""},
+	{"\xef\xbb\xbfTo: a@b\n", "a@b ", 0, ""},
+	{"Apparently-To: a@b\n", "", 0, ""},
 	{"To: a b\nResent-To: c d\n", "", 1, "Resent-To: c d: more than one word and no address in <>"},
 };
 
@@ -231,6 +253,106 @@ test_recipients(void **state)
 		buf_free(&got);
 		buf_free(&body);
 	}
+}
+
+/* An address without a domain gets one that tells its role. */
+static bool
+show_role(void *ctx, enum header_role role, struct str address, struct buf *out)
+{
+	assert_true(ctx != NULL && role <= HEADER_RCPT);
+	if (addr_domain(address).len > 0)
+		return false;
+	buf_print(out, "%.*s@%s", STR_ARG(address), role == HEADER_FROM ? "from" :
+		  role == HEADER_SENDER ? "sender" : "rcpt");
+	return true;
+}
+
+/* NULL: as they came. */
+static const struct {
+	const char *in, *fields, *recipients;
+} changes[] = {
+	{"From: a (x)\nfrom : b,\n <c>\nTO:d\n", "From: a@from (x)\nfrom : b@from,\n <c@from>\nTO:d@rcpt\n", "d "},
+	{"From: a\nTo: b@c\n\n", "From: a@from\nTo: b@c\n", "b@c "},
+	{"From: a", "From: a@from\n", ""},
+	{"Sender: a\nReply-To: b\nCc: c, C\nBcc: d\nX: e\n\nFrom: f",
+	 "Sender: a@sender\nReply-To: b@sender\nCc: c@rcpt, C@rcpt\nX: e\n", "c d "},
+	{"Resent-From: a\nResent-Sender: b\nResent-To: c\nResent-Cc: d\nResent-Bcc: e\nResent-Date: f\nTo: g\n",
+	 "Resent-From: a@from\nResent-Sender: b@sender\nResent-To: c@rcpt\nResent-Cc: d@rcpt\nResent-Date: f\nTo: g@rcpt\n",
+	 "c d e "},
+	{"Subject: a\nDate: b\nMessage-ID: c\nMIME-Version: d\nReceived: e\nList-Id: f\n", NULL, ""},
+	{"From: a@b\nTo: c d\nCc:\n", NULL, ""},
+	{"To: undisclosed-recipients:;\nFrom:\n \n", NULL, ""},
+	{"To: g: a, b@c\n  ;  \n\t\n", "To: g: a@rcpt, b@c\n  ;  \n\t\n", "a b@c "},
+	{"To : a\t \n", "To : a@rcpt\t \n", "a "},
+};
+
+static void
+test_changes(void **state)
+{
+	(void)state;
+	changer = show_role;
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		struct header h;
+		struct buf body = {0}, got = {0};
+		feed_all_ways(&h, true, str_of(changes[i].in), &body);
+		assert_string_equal(buf_cstr(&h.fields), changes[i].fields ? changes[i].fields : changes[i].in);
+		assert_int_equal(h.changed, changes[i].fields != NULL);
+		for (size_t n = 0; n < h.recipients.count; n++)
+			buf_print(&got, "%.*s ", STR_ARG(addr_set_get(&h.recipients, n)));
+		assert_string_equal(buf_cstr(&got), changes[i].recipients);
+		header_free(&h);
+		buf_free(&got);
+		buf_free(&body);
+	}
+	changer = NULL;
+}
+
+/* Headers of random fields: the same however they are cut; without changes nothing changes,
+ * and what has been changed once stays so. */
+static void
+test_random(void **state)
+{
+	static const char *const pieces[] = {
+		"From: ", "To:", "\nCc: ", "\nSender : ", "\nResent-To: ", "\nReply-To:\n ", "\nX: ", "\n", "\n ", "a",
+		"a", "b@c", "Joe <a>", "(x)", ", ", "\"", "<", ">", ":", ";", "\xff", "From ", "\xef\xbb\xbf",
+	};
+	struct buf in = {0}, body = {0}, first = {0};
+	uint32_t x = 362436069u;
+	size_t changed = 0;
+
+	(void)state;
+	for (int round = 0; round < 6000; round++) {
+		struct header h;
+		in.len = 0;
+		if (round % 4)
+			buf_puts(&in, "From: ");
+		for (int n = 0; n < 14; n++) {
+			x ^= x << 13;
+			x ^= x >> 17;
+			x ^= x << 5;
+			buf_puts(&in, pieces[x % (sizeof pieces / sizeof *pieces)]);
+		}
+		changer = show_role;
+		feed_all_ways(&h, true, buf_view(&in), &body);
+		first.len = 0;
+		buf_str(&first, buf_view(&h.fields));
+		changed += h.changed;
+		bool did = h.changed;
+		header_free(&h);
+		changer = NULL;
+		feed(&h, true, buf_view(&in), SIZE_MAX, &body);
+		assert_int_equal(str_eq(buf_view(&h.fields), buf_view(&first)), !did);
+		header_free(&h);
+		changer = show_role;
+		feed(&h, true, buf_view(&first), SIZE_MAX, &body);
+		assert_true(str_eq(buf_view(&h.fields), buf_view(&first)));
+		header_free(&h);
+	}
+	assert_true(changed > 500);
+	changer = NULL;
+	buf_free(&in);
+	buf_free(&body);
+	buf_free(&first);
 }
 
 static void
@@ -299,6 +421,46 @@ test_too_big(void **state)
 	buf_free(&body);
 }
 
+static bool
+change_much(void *ctx, enum header_role role, struct str address, struct buf *out)
+{
+	(void)ctx, (void)role, (void)address;
+	repeat(out, 'x', LIMIT_ADDRESS);
+	return true;
+}
+
+/* Changes count as if they had come in, and end when that is too much. */
+static void
+test_too_much_change(void **state)
+{
+	struct buf in = {0}, body = {0};
+	struct header h;
+
+	(void)state;
+	changer = change_much;
+	buf_puts(&in, "To: a");
+	while (in.len < LIMIT_HEADER / (LIMIT_ADDRESS / 2 + 1))
+		buf_puts(&in, ",a");
+	buf_puts(&in, "\n\nbody");
+	assert_int_equal(feed(&h, false, buf_view(&in), 4096, &body), HEADER_DONE);
+	assert_true(h.fields.len > LIMIT_HEADER * 9 / 10 && h.fields.len <= LIMIT_HEADER);
+	header_free(&h);
+
+	in.len = 0;
+	buf_puts(&in, "To: a");
+	while (in.len < LIMIT_HEADER / 2)
+		buf_puts(&in, ",a");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(feed(&h, false, buf_view(&in), i ? 4096 : SIZE_MAX, &body), HEADER_TOO_BIG);
+		assert_true(h.fields.len < 2 * LIMIT_HEADER);
+		header_free(&h);
+		buf_puts(&in, i ? "\n\nbody" : "\n");
+	}
+	changer = NULL;
+	buf_free(&in);
+	buf_free(&body);
+}
+
 static void
 test_many_recipients(void **state)
 {
@@ -330,7 +492,10 @@ main(void)
 		cmocka_unit_test(test_body_facts),
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_long_names),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_too_big),
+		cmocka_unit_test(test_too_much_change),
 		cmocka_unit_test(test_many_recipients),
 	};
 
