@@ -31,6 +31,8 @@ enum type {
 	MAILBOX,
 	DOMAIN,
 	MAILNAME,
+	QUALIFY,
+	MASQUERADE,
 	ADDRESS,
 	DIGEST,
 	ADDRESSES,
@@ -79,6 +81,14 @@ static const struct key keys[] = {
 	 "name given to servers; empty: mailname"},
 	{"source_address", NULL, ADDRESSES, FIELD(source_address), 0, 0, "",
 	 "addresses that connections come from: one IPv4, one IPv6"},
+	{"qualify", NULL, QUALIFY, FIELD(qualify), 0, 0, "",
+	 "domain for addresses without one; no: headers stay; empty: mailname"},
+	{"masquerade", NULL, MASQUERADE, FIELD(masquerade), 0, 0, "",
+	 "domain, user@ or user@domain that senders of this device become"},
+	{"virtual_users", "virtpath", PATH, FIELD(virtual_users), 0, 0, "",
+	 "file of user address lines: what single senders become"},
+	{"from_override", NULL, BOOLEAN, FIELD(from_override), 0, 0, "yes",
+	 "callers may send from other domains; no: masquerade is for those too"},
 
 	{"aliases", NULL, PATH, FIELD(aliases), 0, 0, "/etc/aliases", "the aliases file"},
 	{"mailbox", NULL, MAILBOX, FIELD(mailbox), 1, 0, "/var/mail/%u",
@@ -145,8 +155,6 @@ static const struct key keys[] = {
 	 "not in this build: remove the line, and servers are reached without"},
 	{"delay_warning", NULL, ABSENT, 0, 0, 0, "",
 	 "not in this build: mailq shows what is late"},
-	{"masquerade", NULL, ABSENT, 0, 0, 0, "",
-	 "rewriting From is not in this build: let the program that sends set it"},
 };
 
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -363,6 +371,47 @@ set_address(char **text, struct str v)
 	return why;
 }
 
+/* A domain, or anything that means yes or no. */
+static const char *
+set_qualify(char **text, struct str v)
+{
+	bool yes;
+
+	if (set_boolean(&yes, v) == NULL)
+		v = yes ? STR("") : STR("no");
+	else if (v.len > 0 && !addr_is_domain(v))
+		return "must be a domain, or no";
+	set_text(text, v);
+	return NULL;
+}
+
+/* "user@domain" with one of the two missing, which is x while the rest is checked; a domain
+ * alone gets its '@'. */
+static const char *
+set_masquerade(char **text, struct str v)
+{
+	size_t at = str_find(v, '@');
+	bool no_local = at == 0 || at == v.len, no_domain = at + 1 == v.len;
+	struct buf full = {0}, address = {0};
+	const char *why;
+
+	if (v.len == 0) {
+		set_text(text, v);
+		return NULL;
+	}
+	buf_puts(&full, at == v.len ? "x@" : no_local ? "x" : "");
+	buf_str(&full, v);
+	buf_puts(&full, no_domain ? "x" : "");
+	struct str mask = buf_view(&full);
+	bool good = addr_parse(mask, &address, &why) == 0 && str_eq(buf_view(&address), mask) &&
+		    !(no_local && no_domain);
+	if (good)
+		set_text(text, str_upto(str_from(mask, no_local), mask.len - no_local - no_domain));
+	buf_free(&full);
+	buf_free(&address);
+	return good ? NULL : "must be a domain, user@ or user@domain";
+}
+
 /* %u and %% only, and not a directory's name. */
 static bool
 is_mailbox(struct str v)
@@ -443,6 +492,10 @@ set_key(struct conf *c, const struct key *k, struct str v, const struct place *a
 	case SIZE:
 	case DURATION:
 		return set_scaled(field(c, k), k, v, words);
+	case QUALIFY:
+		return set_qualify(field(c, k), v);
+	case MASQUERADE:
+		return set_masquerade(field(c, k), v);
 	case ADDRESS:
 		return set_address(field(c, k), v);
 	case ABSENT:
@@ -676,19 +729,20 @@ conf_parse_duration(struct str s, uint64_t *seconds)
 
 /* Something is wrong that only several keys together show; said of this one's line. */
 static void
-refuse_key(const struct conf *c, const char *name, const char *why, conf_complain *complain,
-	   void *ctx)
+refuse_key(const struct conf *c, struct place at, enum conf_severity severity,
+	   struct str name, const char *why)
 {
-	const struct conf_origin *o = &c->origins[find_key(str_of(name)) - keys];
-	struct place at = {o->source, o->line, complain, ctx};
+	const struct conf_origin *o = &c->origins[find_key(name) - keys];
 
-	refuse(&at, CONF_FATAL, str_of(name), why);
+	at.source = o->source;
+	at.line = o->line;
+	refuse(&at, severity, name, why);
 }
 
 /* dma says in several keys how its smarthost is reached; a URL says it all by itself. What
  * asks for TLS must not be silently without effect on a URL that does not. */
 static void
-finish_smarthosts(struct conf *c, conf_complain *complain, void *ctx)
+finish_smarthosts(struct conf *c, struct place at)
 {
 	const struct conf_dma *d = &c->dma;
 	bool required = d->starttls ? !d->opportunistic : d->securetransfer;
@@ -700,17 +754,17 @@ finish_smarthosts(struct conf *c, conf_complain *complain, void *ctx)
 		tls = URL_TLS_IMPLICIT;
 
 	if (required && c->smarthost_count == 0)
-		refuse_key(c, d->starttls ? "starttls" : "securetransfer",
-			   "needs a smarthost: by MX, TLS is used where a server offers it",
-			   complain, ctx);
+		refuse_key(c, at, CONF_FATAL,
+			   d->starttls ? STR("starttls") : STR("securetransfer"),
+			   "needs a smarthost: by MX, TLS is used where a server offers it");
 	for (size_t i = 0; i < c->smarthost_count; i++) {
 		struct url *u = &c->smarthost[i];
 		if (d->hosts >> i & 1) {
 			u->port = (unsigned short)d->port;
 			u->tls = tls;
 		} else if (required && u->tls == URL_TLS_OFFERED) {
-			struct place at = {c->origins[KEYS + i].source,
-					   c->origins[KEYS + i].line, complain, ctx};
+			at.source = c->origins[KEYS + i].source;
+			at.line = c->origins[KEYS + i].line;
 			refuse(&at, CONF_FATAL, STR("smarthost"),
 			       "does not require TLS, but SECURETRANSFER or STARTTLS is set: "
 			       "write smtps://HOST or smtp+starttls://HOST");
@@ -721,13 +775,18 @@ finish_smarthosts(struct conf *c, conf_complain *complain, void *ctx)
 void
 conf_finish(struct conf *c, const char *hostname, conf_complain *complain, void *ctx)
 {
+	struct place at = {NULL, 0, complain, ctx};
 	struct str host = str_of(hostname);
 
 	if (c->nullclient && c->smarthost_count == 0)
-		refuse_key(c, "nullclient",
-			   "needs a smarthost that takes the mail: add a smarthost line",
-			   complain, ctx);
-	finish_smarthosts(c, complain, ctx);
+		refuse_key(c, at, CONF_FATAL, STR("nullclient"),
+			   "needs a smarthost that takes the mail: add a smarthost line");
+	finish_smarthosts(c, at);
+	if (!c->from_override && addr_domain(str_of(c->masquerade)).len == 0) {
+		refuse_key(c, at, CONF_IGNORED, STR("from_override"),
+			   "needs to know what to send from: add a masquerade line with a domain");
+		c->from_override = true;
+	}
 	/* A kernel without a name says "(none)". */
 	if (!addr_is_domain(host))
 		host = STR("localhost");
@@ -735,6 +794,8 @@ conf_finish(struct conf *c, const char *hostname, conf_complain *complain, void 
 		set_text(&c->mailname, host);
 	if (c->helo_name[0] == '\0')
 		set_text(&c->helo_name, str_of(c->mailname));
+	if (c->qualify[0] == '\0')
+		set_text(&c->qualify, str_of(c->mailname));
 }
 
 /* In quotes where read_value would not give it back otherwise. */

@@ -27,6 +27,10 @@ struct conf {
 	char *resolver;         /* the same, each with #port if that is not 53 */
 	/* names */
 	char *mailname, *helo_name; /* "" until conf_finish where they are not set */
+	char *qualify;          /* so is this; a domain, or "no" */
+	char *masquerade;       /* "user@", "@domain", "user@domain" or "" */
+	char *virtual_users;
+	bool from_override;     /* else masquerade has a domain */
 	/* local */
 	char *aliases, *mailbox, *local_domains, *default_user;
 	char *adminaddr, *postmaster; /* canonical addresses */

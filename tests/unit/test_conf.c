@@ -54,6 +54,10 @@ test_defaults(void **state)
 		"tls_ca_file /etc/ssl/certs/ca-certificates.crt  # default - ",
 		"tls_clock strict  # default - ",
 		"mailname \"\"  # default - ",
+		"qualify \"\"  # default - ",
+		"masquerade \"\"  # default - ",
+		"virtual_users \"\"  # default - ",
+		"from_override yes  # default - ",
 		"aliases /etc/aliases  # default - ",
 		"mailbox /var/mail/%u  # default - ",
 		"default_user nobody  # default - ",
@@ -135,6 +139,17 @@ test_grammar(void **state)
 		{"mailname /etc/mailname", "mailname /etc/mailname  # f:1 "},
 		{"adminaddr Joe <joe@mail.example>", "adminaddr joe@mail.example  # f:1 "},
 		{"local_domains a.example, b.example", "local_domains \"a.example, b.example\"  # f:1 "},
+		{"masquerade x.example", "masquerade @x.example  # f:1 "},
+		{"MASQUERADE @x.example", "masquerade @x.example  # f:1 "},
+		{"masquerade joe@", "masquerade joe@  # f:1 "},
+		{"masquerade joe@x.example", "masquerade joe@x.example  # f:1 "},
+		{"masquerade \"\\\"a b\\\"@\"", "masquerade \"\\\"a b\\\"@\"  # f:1 "},
+		{"masquerade x\nmasquerade \"\"", "masquerade \"\"  # f:2 "},
+		{"qualify x.example", "qualify x.example  # f:1 "},
+		{"qualify OFF", "qualify no  # f:1 "},
+		{"qualify x\nqualify Yes", "qualify \"\"  # f:2 "},
+		{"VIRTPATH /etc/dma/virtusertable", "virtual_users /etc/dma/virtusertable  # f:1 "},
+		{"from_override no", "from_override no  # f:1 "},
 		{"smarthost [2001:db8::1]:465", "smarthost smtps://[2001:db8::1]:465  # f:1 "},
 	};
 
@@ -192,9 +207,16 @@ test_complaints(void **state)
 		{"helo_name /etc/mailname",
 		 "I f:1 helo_name: must be a name such as router.example\n"},
 		{"mailname a b", "I f:1 mailname: must be a name such as router.example\n"},
-		{"masquerade joe@",
-		 "I f:1 masquerade: rewriting From is not in this build: let the program that "
-		 "sends set it\n"},
+		{"masquerade joe@x@y", "I f:1 masquerade: must be a domain, user@ or user@domain\n"},
+		{"masquerade @", "I f:1 masquerade: must be a domain, user@ or user@domain\n"},
+		{"masquerade joe smith@", "I f:1 masquerade: must be a domain, user@ or user@domain\n"},
+		{"masquerade Joe <joe@x>", "I f:1 masquerade: must be a domain, user@ or user@domain\n"},
+		{"masquerade joe <joe>", "I f:1 masquerade: must be a domain, user@ or user@domain\n"},
+		{"masquerade x..y", "I f:1 masquerade: must be a domain, user@ or user@domain\n"},
+		{"masquerade joe@x.", "I f:1 masquerade: must be a domain, user@ or user@domain\n"},
+		{"qualify a b", "I f:1 qualify: must be a domain, or no\n"},
+		{"qualify", "I f:1 qualify: needs a value; \"\" is an empty one\n"},
+		{"VIRTPATH users", "I f:1 VIRTPATH: must be a path that begins with '/'\n"},
 		{"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGH x",
 		 "I f:1 abcdefghijklmnopqrstuvwxyz0123456789ABCD: unknown key; sendmail -bP "
 		 "lists them all\n"},
@@ -616,6 +638,7 @@ test_names(void **state)
 		conf_finish(&c, cases[i].hostname, note, &complaints);
 		assert_string_equal(c.mailname, cases[i].mailname);
 		assert_string_equal(c.helo_name, cases[i].helo);
+		assert_string_equal(c.qualify, cases[i].mailname);
 		expect_complaints(&complaints, "");
 		conf_free(&c);
 	}
@@ -633,6 +656,38 @@ test_nullclient(void **state)
 	expect_complaints(&complaints, "F f:2 nullclient: needs a smarthost that takes the mail: "
 			  "add a smarthost line\n");
 	conf_free(&c);
+}
+
+/* Without a domain in masquerade nothing could stand in for what callers wrote. */
+static void
+test_from_override(void **state)
+{
+	static const struct {
+		const char *text;
+		bool override;
+	} cases[] = {
+		{"", true},
+		{"from_override no", true},
+		{"masquerade joe@\nfrom_override no", true},
+		{"masquerade x.example\nfrom_override no", false},
+		{"from_override no\nmasquerade joe@x.example", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf complaints = {0};
+		struct conf c;
+
+		parse(&c, cases[i].text, &complaints);
+		bool bad = !c.from_override && cases[i].override;
+		conf_finish(&c, "router", note, &complaints);
+		assert_int_equal(c.from_override, cases[i].override);
+		assert_int_equal(strstr(buf_cstr(&complaints), "I f:") != NULL, bad);
+		assert_int_equal(strstr(buf_cstr(&complaints), " from_override: needs to know what to send "
+					"from: add a masquerade line with a domain\n") != NULL, bad);
+		buf_free(&complaints);
+		conf_free(&c);
+	}
 }
 
 static void
@@ -824,6 +879,7 @@ main(void)
 		cmocka_unit_test(test_smarthosts),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_nullclient),
+		cmocka_unit_test(test_from_override),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_print_reads_back),
 		cmocka_unit_test(test_random_reads_back),
