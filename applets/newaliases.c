@@ -16,12 +16,11 @@ static const char usage_text[] =
 	"Checks the aliases file: every problem with its line, and what the file holds. There is\n"
 	"no database to build: the file itself is read when a message comes in.\n";
 
+/* ctx: the file's name. */
 static void
 complain(void *ctx, unsigned line, const char *what, struct str piece)
 {
-	const struct site *site = ctx;
-
-	log_error("%s line %u: %s: %.*s", site->conf.aliases, line, what, STR_ARG(piece));
+	log_error("%s line %u: %s: %.*s", (const char *)ctx, line, what, STR_ARG(piece));
 }
 
 int
@@ -46,13 +45,18 @@ newaliases_main(int argc, char **argv)
 	}
 	if ((status = site_load(&site, &options)))
 		return status;
-	if (site_load_aliases(&site, complain, &site)) {
+	if (site_load_aliases(&site, complain, site.conf.aliases)) {
 		log_error("cannot read %s:", site.conf.aliases);
 		return EX_NOINPUT;
 	}
+	if ((status = site_load_users(&site, complain, site.conf.virtual_users)))
+		return status;
 	buf_print(&out, "%s: %zu aliases, %zu targets, %zu problems\n", site.conf.aliases,
 		  site.aliases.count, site.aliases.targets, site.aliases.errors);
+	if (site.conf.virtual_users[0])
+		buf_print(&out, "%s: %zu users, %zu problems\n", site.conf.virtual_users,
+			  site.users.names.count, site.users.errors);
 	status = file_write(STDOUT_FILENO, buf_view(&out)) ? EX_IOERR : EX_OK;
 	buf_free(&out);
-	return site.aliases.errors ? EX_DATAERR : status;
+	return site.aliases.errors || site.users.errors ? EX_DATAERR : status;
 }

@@ -221,7 +221,7 @@ parse(struct invocation *in, char **argv)
 			site_take_option(&in->site, 'O', buf_cstr(&in->settings[n]));
 }
 
-/* -f, else who we are; never without a domain. 0, or a status. */
+/* -f, else who we are. 0, or a status. */
 static int
 find_sender(const struct invocation *in, const struct site *site, struct buf *sender)
 {
@@ -241,8 +241,6 @@ find_sender(const struct invocation *in, const struct site *site, struct buf *se
 			buf_puts(sender, "postmaster");
 		buf_free(&self);
 	}
-	if (sender->len && addr_domain(buf_view(sender)).len == 0)
-		buf_print(sender, "@%s", site->conf.mailname);
 	return 0;
 }
 
@@ -318,10 +316,12 @@ send_message(struct invocation *in, struct site *site)
 		spool_open_memory(&spool);
 	else if (!status)
 		status = site_open_spool(site, &spool);
-	if (status || (status = load_aliases(site)))
+	if (status || (status = load_aliases(site)) ||
+	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	struct submission sub = {
-		.conf = &site->conf, .aliases = &site->aliases, .sender = buf_view(&sender),
+		.conf = &site->conf, .aliases = &site->aliases,
+		.users = &site->users, .sender = buf_view(&sender),
 		.name = str_of(in->name), .uid = site->self.uid,
 		.login = buf_view(&site->self.name), .take_recipients = in->take_recipients,
 		.dots = in->dots, .rcpts = in->rcpts,
@@ -362,7 +362,8 @@ serve(struct invocation *in, struct site *site)
 	};
 	int status = site_open_spool(site, &c.spool);
 
-	if (status || (status = load_aliases(site)))
+	if (status || (status = load_aliases(site)) ||
+	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	return session_run(&session, STDIN_FILENO, STDOUT_FILENO);
 }

@@ -40,10 +40,9 @@ begin(void *ctx, const struct smtpd_path *sender, struct buf *why)
 
 	(void)why;
 	buf_str(&d->sender, sender->address);
-	if (sender->address.len && addr_domain(sender->address).len == 0)
-		buf_print(&d->sender, "@%s", site->conf.mailname);
 	d->sub = (struct submission){
-		.conf = &site->conf, .aliases = &site->aliases, .sender = buf_view(&d->sender),
+		.conf = &site->conf, .aliases = &site->aliases,
+		.users = &site->users, .sender = buf_view(&d->sender),
 		.uid = site->self.uid, .login = buf_view(&site->self.name),
 	};
 	return 0;

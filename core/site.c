@@ -162,12 +162,11 @@ site_load(struct site *s, const struct site_options *options)
 	return status;
 }
 
+/* ctx: the file's name. */
 static void
-warn_alias(void *ctx, unsigned line, const char *what, struct str piece)
+note_problem(void *ctx, unsigned line, const char *what, struct str piece)
 {
-	const struct site *s = ctx;
-
-	log_info("%s line %u: %s: %.*s", s->conf.aliases, line, what, STR_ARG(piece));
+	log_info("%s line %u: %s: %.*s", (const char *)ctx, line, what, STR_ARG(piece));
 }
 
 int
@@ -232,7 +231,25 @@ site_load_aliases(struct site *s, alias_complain *say, void *ctx)
 	struct stat stamp;
 
 	look(s->conf.aliases, &stamp);
-	return load_aliases(s, &stamp, say ? say : warn_alias, say ? ctx : s);
+	return load_aliases(s, &stamp, say ? say : note_problem,
+			    say ? ctx : s->conf.aliases);
+}
+
+int
+site_load_users(struct site *s, alias_complain *say, void *ctx)
+{
+	char *path = s->conf.virtual_users;
+
+	if (*path && file_load(path, LIMIT_ALIASES_FILE, &s->users_text)) {
+		if (errno != ENOENT) {
+			log_error("cannot read the virtual_users file %s:", path);
+			return EX_TEMPFAIL;
+		}
+		log_warn("there is no virtual_users file %s", path);
+	}
+	rewrite_parse_users(&s->users, buf_view(&s->users_text), say ? say : note_problem,
+			    say ? ctx : path);
+	return 0;
 }
 
 /* How long until a file with that time has stayed as it is for SETTLE_MS; 0 for a time to
@@ -296,7 +313,7 @@ reload_aliases(struct site *s)
 
 	if (!has_changed(s->conf.aliases, &s->alias_stamp, &now))
 		return false;
-	if (load_aliases(s, &now, warn_alias, s) == 0)
+	if (load_aliases(s, &now, note_problem, s->conf.aliases) == 0)
 		return true;
 	if (!s->alias_unreadable)
 		log_error("going on with the aliases as they were: cannot read %s:",
@@ -319,6 +336,8 @@ site_free(struct site *s)
 	conf_free(&s->conf);
 	alias_free(&s->aliases);
 	buf_free(&s->alias_text);
+	rewrite_free_users(&s->users);
+	buf_free(&s->users_text);
 	buf_free(&s->path_text);
 	user_free(&s->self);
 }

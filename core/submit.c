@@ -18,6 +18,8 @@ struct intake {
 	struct spool *spool;
 	struct buf *why;
 	struct stamp now;
+	struct rewrite rewrite;
+	struct buf sender;       /* rewritten */
 	struct text text;
 	struct header header;
 	bool in_header;          /* the header is not over yet */
@@ -119,12 +121,14 @@ collect_recipients(struct intake *i)
 		return refuse(i, EX_DATAERR, buf_cstr(&i->header.complaint));
 	for (size_t n = 0; n < i->header.recipients.count && sub->take_recipients; n++)
 		addr_set_add(&sub->rcpts, addr_set_get(&i->header.recipients, n));
+	addr_set_free(&i->header.recipients);
 	if (sub->rcpts.count == 0)
 		return refuse(i, EX_USAGE, sub->take_recipients ?
 			      "no recipients: neither To, Cc nor Bcc names any" :
 			      "no recipients: name them as arguments, or use -t to take those of To, Cc and Bcc");
 	for (size_t n = 0; n < sub->rcpts.count; n++)
 		add_recipient(i, addr_set_get(&sub->rcpts, n));
+	addr_set_free(&sub->rcpts);
 	if (limit && count_recipients(i) > limit) {
 		i->why->len = 0;
 		buf_print(i->why, "%zu recipients: recipient_limit is %llu", count_recipients(i),
@@ -153,7 +157,7 @@ print_envelope(struct intake *i, struct buf *out)
 		.uid = i->sub->uid,
 		.login = i->sub->login,
 		.name = i->sub->name,
-		.sender = i->sub->sender,
+		.sender = buf_view(&i->sender),
 		.rcpts = list,
 		.rcpt_count = count,
 	};
@@ -161,6 +165,18 @@ print_envelope(struct intake *i, struct buf *out)
 	i->envelope.offset = out->len;
 	i->envelope.rcpts = NULL;
 	free(list);
+}
+
+/* Rewritten fields may have longer lines than those that came in, and other domains. */
+static void
+note_rewritten(struct text_facts *facts, struct str fields)
+{
+	for (uint64_t n = 0, line = 0; n < fields.len; n++) {
+		facts->eightbit |= (unsigned char)fields.ptr[n] > 127;
+		line = fields.ptr[n] == '\n' ? 0 : line + 1;
+		if (line > facts->longest)
+			facts->longest = line;
+	}
 }
 
 /* The header is over: the draft begins with envelope and header. 0, or a status. */
@@ -180,6 +196,8 @@ begin_draft(struct intake *i)
 		buf_print(i->why, "cannot create a file in %s: %s", i->spool->path, strerror(err));
 		return err == ENOSPC || err == EDQUOT ? EX_TEMPFAIL : EX_CANTCREAT;
 	}
+	if (i->header.changed)
+		note_rewritten(&i->text.facts, buf_view(&i->header.fields));
 	print_envelope(i, &head);
 	writer_init(&i->body, i->draft.fd, i->out, sizeof i->out);
 	writer_add(&i->body, buf_view(&head));
@@ -274,6 +292,10 @@ submit_open(struct submission *sub, struct spool *spool, struct buf *why)
 	clock_read(&i->now);
 	text_init(&i->text, sub->dots);
 	header_init(&i->header, sub->take_recipients);
+	i->rewrite = (struct rewrite){sub->conf, sub->users};
+	i->header.change = rewrite_address;
+	i->header.ctx = &i->rewrite;
+	rewrite_sender(&i->rewrite, sub->sender, &i->sender);
 	return i;
 }
 
@@ -294,6 +316,7 @@ close_intake(struct intake *i)
 	if (i->draft.fd >= 0)
 		spool_abort(i->spool, &i->draft);
 	header_free(&i->header);
+	buf_free(&i->sender);
 	addr_set_free(&i->rcpts);
 	addr_set_free(&i->left);
 	free(i);
@@ -316,7 +339,7 @@ submit_commit(struct intake *i, char id[SPOOL_ID + 1])
 		/* From here on the mail is ours. */
 		memcpy(id, i->draft.id, SPOOL_ID + 1);
 		log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", id,
-			 STR_ARG(i->sub->sender), (unsigned long long)i->envelope.length,
+			 STR_ARG(i->sender), (unsigned long long)i->envelope.length,
 			 count_recipients(i));
 	}
 	close_intake(i);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One streaming pass over a message's header (RFC 5322, as text.h gives it: LF line ends):
- * recipients for -t, addresses that change, fields that must go (Bcc, Resent-Bcc, Return-Path,
- * Content-Length, and before the first field a byte order mark and "From " and ">From " lines),
- * what is missing. Ends at the empty line, or before the first line that cannot belong to a
- * header: then that line starts the body, and nothing of it is lost; nor is a mark or From_
- * line that no field follows. Any cut of the input gives the same result.
+ * recipients for -t, addresses that change, fields that must go (Bcc, Resent-Bcc,
+ * Return-Path, Content-Length, and before the first field a byte order mark and "From " and
+ * ">From " lines), what is missing. Ends at the empty line, or before the first line that
+ * cannot belong to a header: then that line starts the body, and nothing of it is lost; nor is
+ * a mark or From_ line that no field follows. Any cut of the input gives the same result.
  */
 #ifndef HEADER_H
 #define HEADER_H
@@ -39,8 +39,8 @@ typedef bool header_change(void *ctx, enum header_role role, struct str address,
 
 struct header {
 	bool take_recipients;
-	header_change *change;      /* of the fields that stay; NULL: none. Recipients are taken
-				       as they were. To be set, with ctx, behind header_init */
+	header_change *change;      /* to be set, with ctx, behind header_init; NULL: none.
+				       Recipients are taken as they were written */
 	void *ctx;
 	struct header_facts facts;
 	struct buf fields;          /* the fields that stay, each with its LF, folding kept; no

@@ -9,6 +9,7 @@
 
 #include "alias.h"
 #include "conf.h"
+#include "rewrite.h"
 #include "spool.h"
 #include "user.h"
 
@@ -33,6 +34,8 @@ struct site {
 	struct alias_file aliases;
 	struct buf alias_text;
 	bool alias_unreadable;               /* and that was said */
+	struct rewrite_users users;
+	struct buf users_text;
 	struct user self;                    /* the real user */
 	bool fatal;                          /* a complaint that concerns security */
 };
@@ -50,6 +53,11 @@ int site_open_spool(const struct site *s, struct spool *spool);
 /* Loads the aliases file; a missing one is empty. complain may be NULL: then problems go
  * to the log. 0, or -1 with errno: it cannot be read. */
 int site_load_aliases(struct site *s, alias_complain *complain, void *ctx);
+
+/* Loads virtual_users where it is set: who takes in mail needs it. A missing file is warned
+ * of and empty. complain as above, ctx with it. 0, or EX_TEMPFAIL, said already: it cannot be
+ * read, and mail would leave under a name that was not meant. */
+int site_load_users(struct site *s, alias_complain *complain, void *ctx);
 
 /* Reads configuration and aliases again if a file has changed since; waits up to two seconds
  * for one that has just been written, or is gone. A configuration that cannot be used, or is

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Arguments and a message on a descriptor become a committed spool entry: recipients parsed,
- * aliases expanded, header passed over, text normalised, one write pass, two fsyncs. Streams:
+ * aliases expanded, sender and header rewritten, text normalised, one write pass, two fsyncs. Streams:
  * memory is bounded by the header.
  */
 #ifndef SUBMIT_H
@@ -9,17 +9,19 @@
 
 #include "spool.h"
 #include "alias.h"
+#include "rewrite.h"
 
 struct submission {
 	const struct conf *conf;
 	const struct alias_file *aliases;
-	struct str sender;          /* canonical; "" is null */
+	const struct rewrite_users *users;
+	struct str sender;          /* canonical, not yet rewritten; "" is null */
 	struct str name;            /* -F, or "" */
 	uint32_t uid;
 	struct str login;
 	bool take_recipients;       /* -t */
 	bool dots;                  /* without -i */
-	struct addr_set rcpts;      /* from argv, not yet expanded; submit adds to it */
+	struct addr_set rcpts;      /* from argv, not yet expanded; submit adds to it and frees it */
 };
 
 /* The whole message from fd. 0: committed, *id is its id: safe. Otherwise a sysexits status

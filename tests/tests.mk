@@ -45,6 +45,7 @@ run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
 # Figures, never asserted.
 bench: $B/mtabox $B/bench/floor
 	@MTABOX=$(abspath $B/mtabox) tests/bench/submit $B/bench/floor
+	@MTABOX=$(abspath $B/mtabox) tests/bench/recipients
 
 bench-memory: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/bench/memory

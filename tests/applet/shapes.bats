@@ -67,7 +67,7 @@ shape() {
 @test "Date, From and Message-ID are added only where they are missing" {
 	shape 'Subject: x\nDate: y\n\nhello\n' 'Subject: x\nDate: y\n\nhello\n' 'From Message-ID'
 	rm "mail/$me"
-	shape 'Subject: x\nFROM: y\n\nhello\n' 'Subject: x\nFROM: y\n\nhello\n' 'Date Message-ID'
+	shape 'Subject: x\nFROM: y@z\n\nhello\n' 'Subject: x\nFROM: y@z\n\nhello\n' 'Date Message-ID'
 	rm "mail/$me"
 	shape 'Subject: x\nmessage-id: y\n\nhello\n' 'Subject: x\nmessage-id: y\n\nhello\n' 'Date From'
 	rm "mail/$me"
