@@ -7,6 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#define DELIVERED_TO "Delivered-To: root@router\n"
+
 static struct source
 message(const char *head, const char *tail)
 {
@@ -17,8 +19,8 @@ static void
 test_add(void **state)
 {
 	static const struct { const char *sender, *want; } cases[] = {
-		{"joe@example.org", "Return-Path: <joe@example.org>\nDelivered-To: root@router\nA: b\n\nx"},
-		{"", "Return-Path: <>\nDelivered-To: root@router\nA: b\n\nx"},
+		{"joe@example.org", "Return-Path: <joe@example.org>\n" DELIVERED_TO "A: b\n\nx"},
+		{"", "Return-Path: <>\n" DELIVERED_TO "A: b\n\nx"},
 	};
 
 	(void)state;
