@@ -103,6 +103,10 @@ test_errno_never_bounces(void **state)
 		assert_int_equal(outcome_from_errno(err, "x").verdict, TEMPFAIL);
 	assert_string_equal(outcome_from_errno(EACCES, "opening x").text,
 			    "opening x: Permission denied");
+	struct outcome o = outcome_from_file(ENOSPC, "writing to", "/var/mail/joe");
+	assert_string_equal(o.text, "writing to /var/mail/joe: No space left on device");
+	assert_int_equal(o.subject, 3);
+	assert_int_equal(o.detail, 1);
 }
 
 static void
