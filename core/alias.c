@@ -2,7 +2,6 @@
 #include "alias.h"
 #include "limit.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -445,10 +444,8 @@ include(struct walk *w, const struct place *from)
 	struct place p = {
 		.path = buf_view(&path), .from = from, .depth = from->depth + 1,
 	};
-	if (is_open(from, p.path)) {
-		result = ALIAS_EXPANDED;
-	} else if (w->include(w->ctx, p.path, &text)) {
-		int err = errno;
+	int err = is_open(from, p.path) ? 0 : w->include(w->ctx, p.path, &text);
+	if (err) {
 		result = unusable(w, from, "cannot read ");
 		buf_print(w->why, "%.*s: %s", STR_ARG(p.path), strerror(err));
 	} else {

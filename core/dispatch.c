@@ -267,8 +267,7 @@ include(void *ctx, struct str path, struct buf *text)
 	(void)ctx;
 	(void)path;
 	(void)text;
-	errno = EOPNOTSUPP;
-	return -1;
+	return EOPNOTSUPP;
 }
 
 static void

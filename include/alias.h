@@ -74,7 +74,7 @@ enum alias_result {
 };
 
 typedef bool alias_is_local(void *ctx, struct str domain);
-/* Reads a file that a target names, an absolute path; 0, or -1 with errno. */
+/* Reads a list by its absolute path: 0, or the errno that says why not. */
 typedef int alias_include(void *ctx, struct str path, struct buf *text);
 
 /* Expands a local recipient, of whose canonical address only the local part counts, as it

@@ -86,8 +86,7 @@ include(void *ctx, struct str path, struct buf *text)
 			buf_puts(text, lists[i].text);
 			return 0;
 		}
-	errno = ENOENT;
-	return -1;
+	return ENOENT;
 }
 
 /* The same at delivery, with "name#number " for parts, or "!" and why not. */
