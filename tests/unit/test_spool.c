@@ -22,7 +22,9 @@
 #include <cmocka.h>
 
 static const struct stamp now = {1795341234, 100000, 7, true};
-static const struct envelope_rcpt rcpts[] = {{.address = {"root", 4}}, {.address = {"bob@mail.example", 16}}};
+static const struct envelope_rcpt rcpts[] = {
+	{.address = {"root", 4}}, {.address = {"bob@mail.example", 16}},
+};
 
 static char top[] = "/tmp/test_spool.XXXXXX";
 static char path[sizeof top + 8];
