@@ -2,6 +2,7 @@
 #include "attempt.h"
 #include "clock.h"
 #include "dsn.h"
+#include "encode.h"
 #include "file.h"
 #include "log.h"
 #include "render.h"

@@ -8,7 +8,6 @@
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
 
-#include "encode.h"
 #include "spool.h"
 
 /* Of each recipient in a pass; larger values are the queue's own: in whose hands it is. */
