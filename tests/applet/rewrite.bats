@@ -101,7 +101,7 @@ turns() {
 @test "longer lines and other domains are noted for delivery" {
 	write_conf "$(printf 'masquerade %060d.ex\303\244mple' 0)"
 	printf 'From: root\n\nhello\n' | expect 0 sendmail -odq x@y.example
-	same "$(sed -n 2p "$(message)")" "text 8bit=1 nul=0 longest=00000000000000080"
+	same "$(sed -n 2p "$(message)")" "text 8bit=1 utf8=1 nul=0 longest=00000000000000080"
 }
 
 # --- masquerade -----------------------------------------------------------------------------
