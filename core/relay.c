@@ -264,8 +264,6 @@ static void
 prepare(struct relay *r)
 {
 	struct user nobody;
-	uid_t uid = 65534;
-	gid_t gid = 65534;
 
 	load_secrets(r);
 	if (CONFIG_TLS)
@@ -274,13 +272,10 @@ prepare(struct relay *r)
 	file_load("/etc/hosts", RESOLVER_MAX, &r->hosts);
 	dns_init(&r->dns, str_of(r->conf->resolver), buf_view(&r->resolv_conf),
 		 buf_view(&r->hosts));
-	if (user_by_name(str_of(r->conf->default_user), &nobody) == USER_FOUND) {
-		uid = nobody.uid;
-		gid = nobody.gid;
-	}
-	user_free(&nobody);
-	if (geteuid() == 0 && sandbox_become(uid, gid))
+	user_without_rights(str_of(r->conf->default_user), &nobody);
+	if (geteuid() == 0 && sandbox_become(nobody.uid, nobody.gid))
 		die(EX_OSERR, "cannot give up root's rights:");
+	user_free(&nobody);
 	if (!sandbox_enter())
 		log_debug("this kernel has no seccomp: going on without");
 }

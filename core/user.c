@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { PASSWD_MAX = 4 << 20 };
+enum {
+	PASSWD_MAX = 4 << 20,
+	NOBODY = 65534,
+};
 
 /* "name:password:uid:gid:gecos:home:shell". Copies; 0, or -1 for a line of another form. */
 static int
@@ -102,6 +105,22 @@ user_by_name(struct str name, struct user *u)
 }
 
 enum user_result
+user_of_mail(struct str name, struct user *u)
+{
+	enum user_result r = user_by_name(name, u);
+	size_t plus = str_find(name, '+');
+
+	if (plus == 0 || plus == name.len)
+		return r;
+	if (r == USER_NO_FILE)
+		u->name.len = plus;
+	if (r != USER_UNKNOWN)
+		return r;
+	user_free(u);
+	return user_by_name(str_upto(name, plus), u);
+}
+
+enum user_result
 user_by_id(uid_t uid, struct user *u)
 {
 	struct buf text = {0};
@@ -113,6 +132,16 @@ user_by_id(uid_t uid, struct user *u)
 	found = find(buf_view(&text), has_uid, &uid, u);
 	buf_free(&text);
 	return found ? USER_FOUND : USER_UNKNOWN;
+}
+
+void
+user_without_rights(struct str name, struct user *u)
+{
+	if (user_by_name(name, u) == USER_FOUND && u->uid != 0)
+		return;
+	user_free(u);
+	u->uid = u->gid = NOBODY;
+	buf_str(&u->name, name);
 }
 
 void

@@ -23,7 +23,12 @@ enum user_result { USER_FOUND, USER_UNKNOWN, USER_NO_FILE, USER_ERROR };
  * by number. NO_FILE: no /etc/passwd; *u is then the user we run as, with the name asked for.
  * ERROR, with errno: it is there and cannot be read, so nothing is known; *u is empty. */
 enum user_result user_by_name(struct str name, struct user *u);
+/* Whose mail that is: by the whole name, or for user+detail by the user's. */
+enum user_result user_of_mail(struct str name, struct user *u);
 enum user_result user_by_id(uid_t uid, struct user *u);
+/* Whose rights are worth nothing: that user, or where there is none or it is root, uid and
+ * gid 65534. */
+void user_without_rights(struct str name, struct user *u);
 void user_free(struct user *u);
 
 #endif
