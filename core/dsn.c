@@ -83,9 +83,12 @@ last_words(const struct journal_rcpt *r)
 }
 
 static void
-print_reason(const struct journal_rcpt *r, const struct outcome *o, struct buf *out)
+print_reason(const struct journal_rcpt *r, const struct outcome *o, struct str host,
+	     struct buf *out)
 {
-	buf_print(out, "<%.*s>\n    ", STR_ARG(r->address));
+	buf_putc(out, '<');
+	render_address(r->address, host, out);
+	buf_puts(out, ">\n    ");
 	if (o->code)
 		buf_print(out, "The mail server said: %u ", o->code);
 	buf_print(out, "%s\n\n", o->text);
@@ -93,10 +96,12 @@ print_reason(const struct journal_rcpt *r, const struct outcome *o, struct buf *
 
 /* RFC 3464 2.3. */
 static void
-print_rcpt_fields(const struct journal_rcpt *r, const struct outcome *o, struct buf *out)
+print_rcpt_fields(const struct journal_rcpt *r, const struct outcome *o, struct str host,
+		  struct buf *out)
 {
-	buf_print(out, "\nFinal-Recipient: %s; %.*s\nAction: failed\nStatus: ",
-		  is_ascii(r->address) ? "rfc822" : "utf-8", STR_ARG(r->address));
+	buf_print(out, "\nFinal-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8");
+	render_address(r->address, host, out);
+	buf_puts(out, "\nAction: failed\nStatus: ");
 	outcome_print_status(o, out);
 	if (o->code)
 		buf_print(out, "\nDiagnostic-Code: smtp; %u %s\n", o->code, o->text);
@@ -131,8 +136,8 @@ print_parts(const struct dsn *d, struct buf *words, struct buf *fields)
 		if (!mark[i] || r->fate != JOURNAL_FAILED)
 			continue;
 		struct outcome o = last_words(r);
-		print_reason(r, &o, words);
-		print_rcpt_fields(r, &o, fields);
+		print_reason(r, &o, d->host, words);
+		print_rcpt_fields(r, &o, d->host, fields);
 		/* RFC 3463 X.4.7: delivery time expired. */
 		expired = expired || (o.subject == 4 && o.detail == 7);
 	}
