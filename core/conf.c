@@ -92,7 +92,7 @@ static const struct key keys[] = {
 
 	{"aliases", NULL, PATH, FIELD(aliases), 0, 0, "/etc/aliases", "the aliases file"},
 	{"mailbox", NULL, MAILBOX, FIELD(mailbox), 1, 0, "/var/mail/%u",
-	 "mbox file of user %u"},
+	 "of user %u: an mbox file, a Maildir (with a '/' at its end), or |command"},
 	{"local_domains", NULL, STRING, FIELD(local_domains), 0, 0, "",
 	 "further domains delivered here"},
 	{"adminaddr", NULL, ADDRESS, FIELD(adminaddr), 0, 0, "",
@@ -100,7 +100,9 @@ static const struct key keys[] = {
 	{"postmaster", NULL, ADDRESS, FIELD(postmaster), 0, 0, "",
 	 "gets bounces that have no other taker; empty: they are held"},
 	{"default_user", NULL, STRING, FIELD(default_user), 1, 0, "nobody",
-	 "whose rights network code runs with"},
+	 "whose rights network code runs with, and what the aliases file names"},
+	{"forward", NULL, BOOLEAN, FIELD(forward), 0, 0, "yes",
+	 "users' .forward files say where their mail goes"},
 	{"nullclient", NULL, BOOLEAN, FIELD(nullclient), 0, 0, "no",
 	 "nothing is delivered here: all mail goes to the smarthost"},
 
@@ -412,14 +414,14 @@ set_masquerade(char **text, struct str v)
 	return good ? NULL : "must be a domain, user@ or user@domain";
 }
 
-/* %u and %% only, and not a directory's name. */
+/* %u and %% only. */
 static bool
 is_mailbox(struct str v)
 {
 	for (size_t i = 0; i < v.len; i++)
 		if (v.ptr[i] == '%' && (++i == v.len || (v.ptr[i] != 'u' && v.ptr[i] != '%')))
 			return false;
-	return v.ptr[v.len - 1] != '/';
+	return v.len > 1;
 }
 
 static bool
@@ -454,9 +456,9 @@ check_text(const struct key *k, struct str v)
 	case PATH:
 		return is_path ? NULL : "must be a path that begins with '/'";
 	case MAILBOX:
-		return is_path && is_mailbox(v) ? NULL :
-		       "must be an mbox file's path: with '/' at its beginning and not at its "
-		       "end, %u for the user and %% for '%'";
+		return (is_path || v.ptr[0] == '|') && is_mailbox(v) ? NULL :
+		       "must be /a/file, /a/Maildir/ or |a command, with %u for the user and "
+		       "%% for '%'";
 	case MAILNAME:
 		if (is_path)
 			return NULL;
@@ -888,6 +890,38 @@ is_in(struct str word, struct str list)
 		list = str_from(list, n + 1);
 	}
 	return false;
+}
+
+/* A user's name must not lead elsewhere as part of a path, nor say more in a command. */
+static bool
+fits_target(struct str user, bool in_command)
+{
+	for (size_t i = 0; i < user.len; i++) {
+		char c = user.ptr[i], lower = str_lower(c);
+		bool word = (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ||
+			    (c == '-' && i > 0) || c == '.' || c == '_';
+		if (in_command ? !word : c == '/' || c == '\0')
+			return false;
+	}
+	return user.len > 0 && !str_eq(user, STR(".")) && !str_eq(user, STR(".."));
+}
+
+int
+conf_mailbox(const struct conf *c, struct str user, struct buf *target)
+{
+	struct str template = str_of(c->mailbox);
+
+	if (!fits_target(user, template.ptr[0] == '|'))
+		return -1;
+	while (template.len > 0) {
+		buf_str(target, str_cut(&template, '%'));
+		for (size_t i = 0; i < user.len && str_starts(template, STR("u")); i++)
+			buf_putc(target, str_lower(user.ptr[i]));
+		if (!str_starts(template, STR("u")) && template.len > 0)
+			buf_putc(target, template.ptr[0]);
+		template = str_from(template, 1);
+	}
+	return 0;
 }
 
 bool

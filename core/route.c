@@ -109,34 +109,3 @@ route_print_address(const struct conf *c, const struct route *r, struct buf *out
 	buf_putc(out, '@');
 	buf_str(out, domain);
 }
-
-/* A user's name as part of a path must not lead elsewhere. */
-static bool
-is_file_name(struct str s)
-{
-	return s.len > 0 && !str_eq(s, STR(".")) && !str_eq(s, STR("..")) &&
-	       str_find(s, '/') == s.len && str_find(s, '\0') == s.len;
-}
-
-int
-route_mailbox(const struct conf *c, struct str address, struct buf *path)
-{
-	struct str template = str_of(c->mailbox);
-	struct buf user = {0};
-	bool usable;
-
-	addr_print_user(address, &user);
-	for (size_t i = 0; i < user.len; i++)
-		user.ptr[i] = str_lower(user.ptr[i]);
-	usable = is_file_name(buf_view(&user));
-	while (usable && template.len > 0) {
-		buf_str(path, str_cut(&template, '%'));
-		if (str_starts(template, STR("u")))
-			buf_str(path, buf_view(&user));
-		else if (template.len > 0)
-			buf_putc(path, template.ptr[0]);
-		template = str_from(template, 1);
-	}
-	buf_free(&user);
-	return usable ? 0 : -1;
-}

@@ -34,7 +34,7 @@ struct conf {
 	/* local */
 	char *aliases, *mailbox, *local_domains, *default_user;
 	char *adminaddr, *postmaster; /* canonical addresses */
-	bool nullclient;
+	bool nullclient, forward;
 	/* queue */
 	char *spooldir, *bounce_to /* canonical */, *log_file;
 	bool defer, fullbounce;
@@ -107,6 +107,12 @@ int conf_parse_duration(struct str s, uint64_t *seconds);
 /* -bP: "key value  # source:line - help" for every key of the table; read back, it means
  * the same. */
 void conf_print(const struct conf *c, struct buf *out);
+
+/* Where a user's mail goes: mailbox with %u replaced by the user (in lower case), %% by '%',
+ * appended to *target: "/a/file", "/a/Maildir/", "|a command". 0, or -1 with *target as it was
+ * where the name cannot stand there ('/', NUL, "", "." or ".."; in a command, anything but
+ * letters, digits and "-._"). */
+int conf_mailbox(const struct conf *c, struct str user, struct buf *target);
 
 /* True for the device's own domains: none, mailname, localhost, local_domains (separated by
  * blanks or commas), address literals of loopback. On a nullclient mailname and local_domains

@@ -42,9 +42,4 @@ bool route_same(const struct route *a, const struct route *b);
  * missing domain, and for localhost towards a server. */
 void route_print_address(const struct conf *c, const struct route *r, struct buf *out);
 
-/* The mailbox's path: mailbox with %u replaced by the user (quotes removed, lower case), %%
- * by '%'; appended to *path. 0, or -1 with *path as it was where the name cannot be part of a
- * path ('/', NUL, "", "." or ".."). */
-int route_mailbox(const struct conf *c, struct str address, struct buf *path);
-
 #endif

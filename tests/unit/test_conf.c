@@ -274,7 +274,7 @@ static void
 test_mailbox(void **state)
 {
 	static const char *const bad[] = {
-		"/var/mail/%u/", "/", "mail/%u", "|cat", "/var/mail/%", "/var/mail/%d", "\"\"",
+		"/", "|", "mail/%u", "/var/mail/%", "/var/mail/%d", "\"\"",
 	};
 
 	(void)state;
@@ -288,6 +288,52 @@ test_mailbox(void **state)
 		assert_string_equal(c.mailbox, "/var/mail/%u");
 		buf_free(&complaints);
 		buf_free(&line);
+		conf_free(&c);
+	}
+}
+
+static void
+test_mailbox_of_user(void **state)
+{
+	static const struct {
+		const char *mailbox, *user, *target;
+	} cases[] = {
+		{"/var/mail/%u", "joe", "/var/mail/joe"},
+		{"/var/mail/%u", "Joe", "/var/mail/joe"},
+		{"/home/%u/mbox-%u", "joe", "/home/joe/mbox-joe"},
+		{"/root/mbox", "joe", "/root/mbox"},
+		{"/a%%u/%%%u%%", "joe", "/a%u/%joe%"},
+		{"/home/%u/Maildir/", "joe", "/home/joe/Maildir/"},
+		{"/var/mail/%u", "j o\"e", "/var/mail/j o\"e"},
+		{"/var/mail/%u", "a..b", "/var/mail/a..b"},
+		{"/var/mail/%u", "...", "/var/mail/..."},
+		{"/var/mail/%u", "100%u", "/var/mail/100%u"},
+		{"|deliver-to %u", "Joe.x-1_2", "|deliver-to joe.x-1_2"},
+		{"|deliver-to %u", "-joe", NULL},
+		{"|deliver-to %u", "joe;id", NULL},
+		{"|deliver-to %u", "j o", NULL},
+		{"|deliver-to %u", "", NULL},
+		{"/var/mail/%u", "..", NULL},
+		{"/var/mail/%u", ".", NULL},
+		{"/var/mail/%u", "../root", NULL},
+		{"/var/mail/%u", "", NULL},
+		{"/root/mbox", "a/b", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf target = {0}, line = {0}, complaints = {0};
+		struct conf c;
+
+		buf_print(&line, "mailbox %s", cases[i].mailbox);
+		parse(&c, buf_cstr(&line), &complaints);
+		assert_int_equal(complaints.len, 0);
+		assert_int_equal(conf_mailbox(&c, str_of(cases[i].user), &target),
+				 cases[i].target ? 0 : -1);
+		assert_string_equal(buf_cstr(&target), cases[i].target ? cases[i].target : "");
+		buf_free(&target);
+		buf_free(&line);
+		buf_free(&complaints);
 		conf_free(&c);
 	}
 }
@@ -870,6 +916,7 @@ main(void)
 		cmocka_unit_test(test_grammar),
 		cmocka_unit_test(test_complaints),
 		cmocka_unit_test(test_mailbox),
+		cmocka_unit_test(test_mailbox_of_user),
 		cmocka_unit_test(test_bad_bytes),
 		cmocka_unit_test(test_dma_smarthost),
 		cmocka_unit_test(test_dma_file),

@@ -183,49 +183,6 @@ test_same_servers(void **state)
 	conf_free(&c);
 }
 
-static void
-test_mailbox(void **state)
-{
-	static const struct {
-		const char *mailbox, *address, *path;
-	} cases[] = {
-		{"/var/mail/%u", "joe", "/var/mail/joe"},
-		{"/var/mail/%u", "Joe@Router.Example", "/var/mail/joe"},
-		{"/home/%u/mbox-%u", "joe", "/home/joe/mbox-joe"},
-		{"/root/mbox", "joe", "/root/mbox"},
-		{"/a%%u/%%%u%%", "joe", "/a%u/%joe%"},
-		{"/var/mail/%u", "\"j o\\\"e\"@lan", "/var/mail/j o\"e"},
-		{"/var/mail/%u", "a..b", "/var/mail/a..b"},
-		{"/var/mail/%u", "...", "/var/mail/..."},
-		{"/var/mail/%u", "100%u", "/var/mail/100%u"},
-		{"/var/mail/%u", "..", NULL},
-		{"/var/mail/%u", "\".\"@lan", NULL},
-		{"/var/mail/%u", "../root", NULL},
-		{"/var/mail/%u", "\"a\\/b\"@lan", NULL},
-		{"/var/mail/%u", "\"\"@lan", NULL},
-		{"/root/mbox", "a/b", NULL},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct buf path = {0}, line = {0};
-		struct conf c;
-
-		buf_print(&line, "mailbox %s", cases[i].mailbox);
-		configure(&c, buf_cstr(&line));
-		if (cases[i].path) {
-			assert_int_equal(route_mailbox(&c, str_of(cases[i].address), &path), 0);
-			assert_string_equal(buf_cstr(&path), cases[i].path);
-		} else {
-			assert_int_equal(route_mailbox(&c, str_of(cases[i].address), &path), -1);
-			assert_int_equal(path.len, 0);
-		}
-		buf_free(&path);
-		buf_free(&line);
-		conf_free(&c);
-	}
-}
-
 int
 main(void)
 {
@@ -234,7 +191,6 @@ main(void)
 		cmocka_unit_test(test_same),
 		cmocka_unit_test(test_sender),
 		cmocka_unit_test(test_same_servers),
-		cmocka_unit_test(test_mailbox),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
