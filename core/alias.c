@@ -317,6 +317,17 @@ find_entry(const struct alias_file *file, struct str user)
 	return i;
 }
 
+bool
+alias_has(const struct alias_file *file, struct str address)
+{
+	struct buf user = {0};
+
+	addr_print_user(address, &user);
+	bool has = find_entry(file, buf_view(&user)) < file->count;
+	buf_free(&user);
+	return has;
+}
+
 /* An entry: not met yet, on the way to the target at hand, expanded. */
 enum { NEW, OPEN, DONE };
 

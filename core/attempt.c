@@ -6,6 +6,7 @@
 #include "file.h"
 #include "log.h"
 #include "render.h"
+#include "route.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -75,6 +76,7 @@ attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, st
 	if (spool_read(a->claim.fd, &a->text, &a->log, &a->envelope, &a->journal, &why) == 0) {
 		a->journal_bytes = a->log.len;
 		fit_marks(a);
+		a->retried = a->journal.has_facts;
 		return SPOOL_OK;
 	}
 	if (errno == EINVAL) {
@@ -318,7 +320,7 @@ attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3])
 
 /* Those that n stands for, and that it is done. */
 static void
-print_expansion(const struct attempt *a, size_t n, const struct attempt_target *targets,
+print_expansion(const struct attempt *a, size_t n, const struct local_target *targets,
 		size_t count, struct buf *lines)
 {
 	struct outcome o = outcome_make(DELIVERED, 0, 0, "expanded to %zu", count);
@@ -327,7 +329,7 @@ print_expansion(const struct attempt *a, size_t n, const struct attempt_target *
 
 	clock_read(&now);
 	for (size_t i = 0; i < count; i++) {
-		const struct attempt_target *t = &targets[i];
+		const struct local_target *t = &targets[i];
 		/* A circle through several .forward files, which none of them shows. */
 		bool circle = journal_has_ancestor(&a->journal, n, t->kind, t->address);
 		journal_print_expand(&now, n, circle ? JOURNAL_MAILBOX : t->kind, t->part,
@@ -339,7 +341,7 @@ print_expansion(const struct attempt *a, size_t n, const struct attempt_target *
 }
 
 void
-attempt_expand(struct attempt *a, size_t n, const struct attempt_target *targets, size_t count)
+attempt_expand(struct attempt *a, size_t n, const struct local_target *targets, size_t count)
 {
 	size_t before = a->journal.count;
 	struct buf lines = {0};
@@ -568,12 +570,30 @@ attempt_sender(const struct attempt *a, size_t n)
 	return a->journal.rcpts[n].bounce ? (struct str){0} : a->envelope.sender;
 }
 
+/* Whoever the message was for before, so that it is known when it comes back. What ends on
+ * this device says so of its last one itself. */
+static void
+print_ancestors(const struct attempt *a, size_t n, struct buf *out)
+{
+	const struct journal_rcpt *r = &a->journal.rcpts[n], *rcpts = a->journal.rcpts;
+
+	if (r->parent && r->kind != JOURNAL_ADDRESS && r->kind != JOURNAL_ALIAS)
+		r = &rcpts[r->parent - 1];
+	for (; r->parent; r = &rcpts[r->parent - 1]) {
+		struct route to = {.address = rcpts[r->parent - 1].address};
+		buf_puts(out, "Delivered-To: ");
+		route_print_address(a->conf, &to, out);
+		buf_putc(out, '\n');
+	}
+}
+
 void
 attempt_content(struct attempt *a, size_t n, struct attempt_content *c)
 {
 	*c = (struct attempt_content){.sender = attempt_sender(a, n)};
 	c->facts = encode_facts(&a->envelope.text, &a->envelope.header);
 	settle_facts(a);
+	print_ancestors(a, n, &c->head);
 	if (a->journal.rcpts[n].bounce) {
 		bounce_content(a, n, c);
 		return;
@@ -593,5 +613,7 @@ attempt_free_content(struct attempt_content *c)
 bool
 attempt_same_content(const struct attempt *a, size_t n, size_t m)
 {
-	return a->journal.rcpts[n].bounce == a->journal.rcpts[m].bounce;
+	const struct journal_rcpt *x = &a->journal.rcpts[n], *y = &a->journal.rcpts[m];
+
+	return n == m || (x->bounce == y->bounce && x->parent == y->parent);
 }

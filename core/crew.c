@@ -137,11 +137,11 @@ crew_relay(struct crew *c, const struct conf *conf, const struct route *r)
 }
 
 struct crew_worker *
-crew_local(struct crew *c, struct local_job *job)
+crew_local(struct crew *c, const struct local_job *job)
 {
 	struct worker_link child;
 	pid_t pid = -1;
-	struct crew_worker *w = start(c, true, job->mbox.content.fd, &child, &pid);
+	struct crew_worker *w = start(c, true, job->content.fd, &child, &pid);
 
 	if (pid == 0)
 		local_run(job, &child);

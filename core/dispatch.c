@@ -12,7 +12,6 @@ enum {
 	RETURNS = 3,       /* times that a message comes back untried before it waits */
 	LOCAL_MS = 4 * 60 * 1000, /* without a word from a local worker */
 	RELAY_MS = 2 * 3600 * 1000, /* or from a relay: a large message on a slow line */
-	LOCK_SECONDS = 100, /* for other programs' mailbox locks */
 };
 
 /* --- messages --------------------------------------------------------------------------- */
@@ -120,6 +119,27 @@ dispatch_finish(struct dispatch *d)
 
 /* --- to workers ------------------------------------------------------------------------- */
 
+/* Whether the aliases file has a say in it. */
+static bool
+is_alias(const struct dispatch *d, const struct journal_rcpt *r)
+{
+	return r->kind == JOURNAL_ALIAS && conf_is_local(&d->site->conf, addr_domain(r->address)) &&
+	       alias_has(&d->site->aliases, r->address);
+}
+
+struct route
+dispatch_route(const struct dispatch *d, const struct attempt *a, size_t n)
+{
+	const struct journal_rcpt *r = &a->journal.rcpts[n];
+
+	if (r->kind == JOURNAL_ADDRESS || (r->kind == JOURNAL_ALIAS && !is_alias(d, r)))
+		return route_find(&d->site->conf, attempt_sender(a, n), r->address);
+	/* A part's address says whose it is; the recipient is whose place it takes. */
+	if (r->kind == JOURNAL_ALIAS_PART || r->kind == JOURNAL_FORWARD_PART)
+		r = &a->journal.rcpts[r->parent - 1];
+	return (struct route){.kind = ROUTE_LOCAL, .key = ROUTE_LOCAL_KEY, .address = r->address};
+}
+
 /* In attempt.h's marks: in whose hands a recipient is. */
 static unsigned char
 mark_of(const struct crew_worker *w)
@@ -138,7 +158,7 @@ fill_job(struct dispatch *d, struct attempt *a, size_t first, const struct crew_
 	job->numbers = buf_array(NULL, a->journal.count, sizeof *job->numbers);
 	job->rcpts = buf_array(NULL, a->journal.count, sizeof *job->rcpts);
 	for (size_t n = first; n < a->journal.count; n++) {
-		struct route r = route_find(&d->site->conf, attempt_sender(a, n), a->journal.rcpts[n].address);
+		struct route r = dispatch_route(d, a, n);
 		if (a->mark[n] != ATTEMPT_WAITING || !route_same(&r, &w->route) ||
 		    !attempt_same_content(a, first, n))
 			continue;
@@ -201,126 +221,49 @@ assign_relay(struct dispatch *d, struct attempt *a, size_t n, const struct route
 }
 
 static void
-start_local(struct dispatch *d, struct attempt *a, size_t n, const struct route *r,
-	    const char *path)
+assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route *route)
 {
+	struct journal_rcpt rcpt = a->journal.rcpts[n];
+	bool alias = is_alias(d, &rcpt);
 	struct attempt_content c;
-	struct buf user = {0}, full = {0};
+	struct buf full = {0};
 
-	addr_print_user(r->address, &user);
-	route_print_address(&d->site->conf, r, &full);
+	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY))
+		return;
+	if (rcpt.kind == JOURNAL_ALIAS && !alias)
+		rcpt.kind = JOURNAL_ADDRESS;
+	route_print_address(&d->site->conf, route, &full);
 	attempt_content(a, n, &c);
-	const struct journal_rcpt *rcpt = &a->journal.rcpts[n];
 	struct local_job job = {
-		.user = buf_view(&user), .job = a->number, .number = (uint32_t)n,
-		.mbox = {
-			.path = path, .sender = c.sender, .rcpt = buf_view(&full),
-			.date = a->journal.date,
-			.content = {
-				.head = buf_view(&c.head), .fd = a->claim.fd, .offset = c.offset,
-				.length = c.length, .tail = buf_view(&c.tail),
-			},
-			.has_previous = rcpt->has_mailbox,
-			.previous = {rcpt->device, rcpt->inode, rcpt->start},
-			.lock_seconds = LOCK_SECONDS,
+		.conf = &d->site->conf, .aliases = &d->site->aliases,
+		.job = a->number, .number = (uint32_t)n, .rcpt = &rcpt,
+		.address = route->address, .full = buf_view(&full), .sender = c.sender,
+		.id = str_of(a->id), .host = a->journal.host, .date = a->journal.date,
+		.content = {
+			.head = buf_view(&c.head), .fd = a->claim.fd, .offset = c.offset,
+			.length = c.length, .tail = buf_view(&c.tail),
 		},
+		.retried = a->retried,
 	};
 	struct crew_worker *w = crew_local(&d->crew, &job);
 	if (w) {
+		w->alias = alias;
 		attempt_take(a, n, mark_of(w));
 	} else if (errno != EAGAIN) {
 		struct outcome o = outcome_from_errno(errno, "starting a delivery process");
 		attempt_record(a, n, &o, STR("local"));
 	}
 	attempt_free_content(&c);
-	buf_free(&user);
 	buf_free(&full);
-}
-
-static void
-assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route *r)
-{
-	struct buf path = {0};
-
-	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY))
-		return;
-	if (route_mailbox(&d->site->conf, r->address, &path) == 0) {
-		start_local(d, a, n, r, buf_cstr(&path));
-	} else {
-		struct outcome o = outcome_make(PERMFAIL, 1, 1, "no such user here: %.*s",
-						STR_ARG(addr_local(r->address)));
-		attempt_record(a, n, &o, STR("local"));
-	}
-	buf_free(&path);
-}
-
-static bool
-is_local(void *ctx, struct str domain)
-{
-	return conf_is_local(ctx, domain);
-}
-
-/* Lists are not read yet. */
-static int
-include(void *ctx, struct str path, struct buf *text)
-{
-	(void)ctx;
-	(void)path;
-	(void)text;
-	return EOPNOTSUPP;
-}
-
-static void
-take_addresses(struct attempt *a, size_t n, const struct alias_found *found)
-{
-	struct attempt_target *targets = buf_array(NULL, found->addresses.count, sizeof *targets);
-
-	for (size_t i = 0; i < found->addresses.count; i++)
-		targets[i] = (struct attempt_target){
-			.address = addr_set_get(&found->addresses, i),
-		};
-	attempt_expand(a, n, targets, found->addresses.count);
-	free(targets);
-}
-
-/* Recipient n, to be expanded by the aliases file: is, or waits with a reason; one without an
- * alias goes on as an address. */
-static void
-expand_alias(struct dispatch *d, struct attempt *a, size_t n)
-{
-	const struct conf *c = &d->site->conf;
-	struct str address = a->journal.rcpts[n].address;
-	enum alias_result result;
-	struct alias_found found;
-	struct buf why = {0};
-
-	if (!conf_is_local(c, addr_domain(address)))
-		return;
-	result = alias_expand_fully(&d->site->aliases, address, is_local, include, (void *)c,
-				    &found, &why);
-	if (result == ALIAS_EXPANDED && found.part_count == 0) {
-		take_addresses(a, n, &found);
-	} else if (result != ALIAS_NONE) {
-		if (found.part_count)
-			buf_puts(&why, "commands and files are not delivered to yet");
-		struct outcome o = outcome_make(TEMPFAIL, 3, 5, "alias %.*s: %s: %s",
-						STR_ARG(address), c->aliases, buf_cstr(&why));
-		attempt_record(a, n, &o, STR("local"));
-	}
-	alias_found_free(&found);
-	buf_free(&why);
 }
 
 void
 dispatch_assign(struct dispatch *d, struct attempt *a)
 {
-	for (size_t n = 0; n < a->journal.count; n++)
-		if (a->mark[n] == ATTEMPT_WAITING && a->journal.rcpts[n].kind == JOURNAL_ALIAS)
-			expand_alias(d, a, n);
 	for (size_t n = 0; n < a->journal.count && a->waiting > 0; n++) {
 		if (a->mark[n] != ATTEMPT_WAITING)
 			continue;
-		struct route r = route_find(&d->site->conf, attempt_sender(a, n), a->journal.rcpts[n].address);
+		struct route r = dispatch_route(d, a, n);
 		if (r.kind == ROUTE_LOCAL)
 			assign_local(d, a, n, &r);
 		else
@@ -398,6 +341,42 @@ on_mailbox(struct attempt *a, struct crew_worker *w,
 	worker_send(&w->link, &(struct worker_frame){.kind = answer, .fd = -1});
 }
 
+/* Whoever speaks for a user has no say in the aliases file's commands, nor in what is another
+ * user's own. False: it makes no sense. */
+static bool
+take_target(struct str *payload, bool by_alias, struct str recipient, struct local_target *t)
+{
+	if (local_parse_target(payload, t))
+		return false;
+	if (by_alias)
+		return t->kind == JOURNAL_ADDRESS || t->kind == JOURNAL_ALIAS_PART;
+	if (t->kind == JOURNAL_ALIAS_PART)
+		t->kind = JOURNAL_FORWARD_PART;
+	if (t->kind == JOURNAL_MAILBOX || t->kind == JOURNAL_FORWARD_PART)
+		t->address = recipient;
+	return true;
+}
+
+static void
+on_expand(struct attempt *a, const struct crew_worker *w, const struct worker_frame *f)
+{
+	struct outcome o = outcome_make(TEMPFAIL, 3, 0, "the delivery process talks nonsense");
+	struct local_target *targets = NULL;
+	struct str payload = f->payload, recipient = a->journal.rcpts[f->number].address;
+	size_t count = 0;
+	bool sound = true;
+
+	while (payload.len > 0 && sound && count <= LIMIT_ALIAS_FANOUT) {
+		targets = buf_array(targets, count + 1, sizeof *targets);
+		sound = take_target(&payload, w->alias, recipient, &targets[count++]);
+	}
+	if (sound && count > 0)
+		attempt_expand(a, f->number, targets, count);
+	else
+		attempt_record(a, f->number, &o, STR("local"));
+	free(targets);
+}
+
 static void
 on_frame(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f)
 {
@@ -415,6 +394,8 @@ on_frame(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f
 		on_done(a, w, f);
 	} else if (f->kind == WORKER_MAILBOX && its_own && w->local) {
 		on_mailbox(a, w, f);
+	} else if (f->kind == WORKER_EXPAND && its_own && w->local) {
+		on_expand(a, w, f);
 	} else if (f->kind == WORKER_OUTCOME && its_own) {
 		w->keeps_lock = w->local && f->outcome.verdict == DELIVERED;
 		attempt_record(a, f->number, &f->outcome, f->relay);

@@ -119,7 +119,7 @@ key_of(struct queue *q, const struct attempt *a)
 	for (size_t n = 0; n < a->journal.count; n++) {
 		if (a->journal.rcpts[n].fate != JOURNAL_PENDING)
 			continue;
-		uint32_t k = route_find(q->conf, attempt_sender(a, n), a->journal.rcpts[n].address).key;
+		uint32_t k = dispatch_route(&q->dispatch, a, n).key;
 		if (key != AGENDA_ANY && k != key)
 			return AGENDA_ANY;
 		key = k;

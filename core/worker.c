@@ -242,7 +242,7 @@ is_sound(const struct worker_link *l, const struct head *h)
 	return h->kind <= WORKER_FINISH && is_for_worker(h->kind) == l->worker &&
 	       h->with_fd <= job && h->with_fd == (l->in_fd >= 0) &&
 	       h->relay_len <= RELAY_MAX &&
-	       h->payload_len <= (job ? LIMIT_ENVELOPE : 0) &&
+	       h->payload_len <= (job || h->kind == WORKER_EXPAND ? LIMIT_ENVELOPE : 0) &&
 	       h->verdict <= PERMFAIL && h->subject <= 999 && h->detail <= 999 &&
 	       h->code <= 599 && memchr(h->text, '\0', sizeof h->text);
 }

@@ -73,6 +73,10 @@ enum alias_result {
 	ALIAS_UNUSABLE, /* it leads to a target that cannot be used: keep the name */
 };
 
+/* Whether a local recipient, of whose canonical address only the local part counts, has an
+ * entry, its own or that of "*". */
+bool alias_has(const struct alias_file *file, struct str address);
+
 typedef bool alias_is_local(void *ctx, struct str domain);
 /* Reads a list by its absolute path: 0, or the errno that says why not. */
 typedef int alias_include(void *ctx, struct str path, struct buf *text);

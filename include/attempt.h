@@ -8,6 +8,8 @@
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
 
+#include "encode.h"
+#include "local.h"
 #include "spool.h"
 
 /* Of each recipient in a pass; larger values are the queue's own: in whose hands it is. */
@@ -28,6 +30,7 @@ struct attempt {
 	unsigned char *mark;         /* one for each recipient of journal */
 	size_t waiting, taken;       /* how many marks say so */
 	int64_t write_again;         /* clock_ms; not 0: something could not be written */
+	bool retried;                /* there was an attempt before this claim */
 	bool gone;                   /* the file has been removed by somebody else */
 	/* attempt.c's own: */
 	struct attempt_lines *lines; /* of the journal, added since */
@@ -65,17 +68,10 @@ bool attempt_write(struct attempt *a, bool at_once);
 /* Where a mailbox is about to be written to, on disk when it returns: 0, or -1 with errno. */
 int attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3]);
 
-/* Whom a recipient stands for. */
-struct attempt_target {
-	enum journal_kind kind;
-	unsigned part;
-	struct str address;
-};
-
 /* Recipient n, pending, stands for these, at least one: they join the message as recipients
  * that wait, unless they are in it already, and n is done. One that would lead to itself is
  * that user's mailbox. Where the message would have too many recipients, n is deferred. */
-void attempt_expand(struct attempt *a, size_t n, const struct attempt_target *targets,
+void attempt_expand(struct attempt *a, size_t n, const struct local_target *targets,
 		    size_t count);
 
 /* The end of a pass: no recipient waits or is taken. */

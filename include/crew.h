@@ -17,7 +17,7 @@ struct crew_worker {
 	pid_t pid;               /* 0: the slot is free */
 	unsigned char number;    /* of the slot */
 	struct worker_link link;
-	bool local;
+	bool local, alias;       /* alias: it expands one, and does nothing else */
 	uint32_t job[CREW_JOBS]; /* their numbers, oldest first */
 	unsigned jobs;
 	bool failed;             /* its destination cannot be used: it is on its way out */
@@ -45,7 +45,7 @@ struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const st
 bool crew_has_room(const struct crew *c, uint32_t key);
 
 /* Starts a delivery to a mailbox. NULL: not now, or with errno not EAGAIN the system said no. */
-struct crew_worker *crew_local(struct crew *c, struct local_job *job);
+struct crew_worker *crew_local(struct crew *c, const struct local_job *job);
 
 bool crew_has_job(const struct crew_worker *w, uint32_t job);
 /* The job is no longer w's. */

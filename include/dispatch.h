@@ -37,6 +37,9 @@ void dispatch_add(struct dispatch *d, struct attempt *a);
 /* Closes and frees it. */
 void dispatch_drop(struct dispatch *d, struct attempt *a);
 
+/* Where recipient n goes. */
+struct route dispatch_route(const struct dispatch *d, const struct attempt *a, size_t n);
+
 /* Gives as much of a as there are workers for; the rest goes on waiting. */
 void dispatch_assign(struct dispatch *d, struct attempt *a);
 

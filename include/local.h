@@ -1,22 +1,45 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The local worker: one process, one recipient. Becomes the recipient, says where it will
- * write, waits until the runner has that on disk, delivers, and keeps the mailbox locked
- * until the runner has recorded the verdict.
+ * The local worker: one process, one recipient. Gives up root's rights for the recipient's
+ * (or default_user's, for what the aliases file names), and then either delivers, to a
+ * mailbox, file or command, or finds that aliases or a .forward have others take the
+ * recipient's place, and says who. A mailbox is written to only when the runner has on disk
+ * where, and stays locked until the verdict is on disk, too.
  */
 #ifndef LOCAL_H
 #define LOCAL_H
 
+#include "alias.h"
+#include "conf.h"
+#include "io.h"
+#include "journal.h"
 #include "mbox.h"
 #include "worker.h"
 
 struct local_job {
-	struct str user;         /* the system's name for the recipient */
-	uint32_t job, number;    /* as in worker_frame */
-	struct mbox_job mbox;    /* intend and ctx are local.c's to set */
+	const struct conf *conf;
+	const struct alias_file *aliases;
+	uint32_t job, number;        /* as in worker_frame */
+	const struct journal_rcpt *rcpt;
+	struct str address;          /* canonical: whose local part is the user */
+	struct str full;             /* the same with a domain, for Delivered-To */
+	struct str sender, id, host; /* canonical; of the message; ours when it was first tried */
+	int64_t date;                /* of the message */
+	struct source content;       /* as rendered */
+	bool retried;                /* an earlier attempt may have got as far as a mailbox */
 };
 
 /* The worker's whole life; does not return. */
-_Noreturn void local_run(struct local_job *job, struct worker_link *runner);
+_Noreturn void local_run(const struct local_job *job, struct worker_link *runner);
+
+/* The lines of a WORKER_EXPAND's payload: "address joe@example.org", "left root" (a name for
+ * the aliases file), "part 2 robot", "mailbox" (the recipient's own). Takes the first one off
+ * *payload; all but kind may be without use. 0, or -1: malformed. */
+struct local_target {
+	enum journal_kind kind;
+	unsigned part;
+	struct str address; /* canonical, or empty */
+};
+int local_parse_target(struct str *payload, struct local_target *target);
 
 #endif

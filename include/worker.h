@@ -17,6 +17,7 @@ enum worker_kind {
 	WORKER_JOB,     /* to a relay worker, with a descriptor: one message to deliver */
 	WORKER_OUTCOME, /* from a worker: number says which recipient */
 	WORKER_DONE,    /* from a worker: it has let go of the job */
+	WORKER_EXPAND,  /* from a local worker: others take the recipient's place */
 	WORKER_SESSION, /* from a relay worker: this destination, before any message */
 	WORKER_MAILBOX, /* from a local worker: where it will write; waits for WORKER_GO */
 	WORKER_GO,      /* to a local worker: what it waits for is on disk */
@@ -30,7 +31,7 @@ struct worker_frame {
 	uint64_t place[3];       /* MAILBOX: device, inode, start; DONE: place[0] is 1 if tried */
 	struct outcome outcome;
 	struct str relay;        /* OUTCOME: who took or refused it, "mail.example[192.0.2.1]:25" */
-	struct str payload;      /* JOB: see relay.h */
+	struct str payload;      /* JOB: see relay.h; EXPAND: see local.h */
 	int fd;                  /* JOB: received; the receiver's to close. Else -1 */
 };
 
