@@ -6,7 +6,7 @@ BASE  = fmt calendar nap log str buf stamp clock io file
 FORM  = args outcome codec date ip addr text header alias url conf rewrite envelope journal retry
 PROTO = sasl reply smtp smtpd encode wire render dsn
 WORLD = spool rr dns net cert curve trust tls sandbox worker user trace mbox maildir pipe local secret relay
-TOP   = site agenda route outage submit session attempt crew dispatch direct watch queue runner
+TOP   = site agenda route outage verify submit session attempt crew dispatch direct watch queue runner
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
 # These reach no system call, clock, environment or log (scripts/check-pure).
 PURE  = fmt calendar str buf stamp $(FORM) $(PROTO) rr cert agenda route outage

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 #include "applets.h"
 #include "args.h"
+#include "direct.h"
 #include "file.h"
 #include "log.h"
 #include "nap.h"
 #include "queue.h"
 #include "site.h"
+#include "submit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,10 +15,23 @@
 #include <unistd.h>
 
 static const char usage_text[] =
-	"usage: deliver -q [-C FILE] [-O KEY=VALUE] [-L TAG] [-v]\n"
-	"Runs the queue in the foreground until it is empty. With an interval, as in -q15m, it\n"
-	"stays for good: for init, procd, systemd, runit. (Retries follow retry_min and\n"
-	"retry_max, not the interval.)\n";
+	"usage: deliver -q [option...]\n"
+	"       deliver [-f SENDER] [-a DETAIL] [option...] USER... < message\n"
+	"  -q            run the queue in the foreground until it is empty\n"
+	"  -q15m         stay for good: for init, procd, systemd, runit (retries follow\n"
+	"                retry_min and retry_max, not the interval)\n"
+	"  -f SENDER     whom bounces go to ('' or '<>': nobody)\n"
+	"  -a DETAIL     the message is for USER+DETAIL\n"
+	"  -C FILE, -O KEY=VALUE configuration file; one setting\n"
+	"  -L TAG, -v    name in the log; show what happens\n"
+	"With USERs delivers a message to them now: exit status 0 means that they have it.\n";
+
+struct invocation {
+	struct site_options site;
+	bool queue, stay;
+	const char *sender, *detail;
+	struct addr_set users;
+};
 
 /* With stay, a runner that sendmail started may still be at work: its end is waited for. */
 static int
@@ -56,43 +71,132 @@ run(struct site *site, bool stay)
 	return status;
 }
 
+/* A user of this device: without a domain from here on. */
+static int
+add_user(struct invocation *in, const char *name)
+{
+	struct buf address = {0};
+	const char *why;
+	int status = EX_OK;
+
+	if (addr_parse(str_of(name), &address, &why)) {
+		log_error("user '%s': %s", name, why);
+		status = EX_DATAERR;
+	} else {
+		addr_set_add(&in->users, buf_view(&address));
+	}
+	buf_free(&address);
+	return status;
+}
+
+static int
+take_option(struct invocation *in, int letter, const char *value)
+{
+	if (site_take_option(&in->site, letter, value))
+		return EX_OK;
+	switch (letter) {
+	case 'q':
+		in->queue = true;
+		in->stay = value[0] >= '0' && value[0] <= '9';
+		return EX_OK;
+	case 'f': in->sender = value; return EX_OK;
+	case 'a': in->detail = value; return EX_OK;
+	case 'v': log_verbose(true); return EX_OK;
+	case ARGS_OPERAND:
+		return add_user(in, value);
+	default:
+		log_error("-%s %s (see deliver --help)", value, letter == ARGS_MISSING ?
+			  "needs a value" : "is no option of deliver");
+		return EX_USAGE;
+	}
+}
+
+/* The users as recipients, with the detail. 0, or a status. */
+static int
+find_recipients(const struct invocation *in, const struct site *site, struct addr_set *rcpts)
+{
+	struct buf address = {0}, canonical = {0};
+	const char *why;
+	int status = EX_OK;
+
+	for (size_t n = 0; n < in->users.count && !status; n++) {
+		struct str user = addr_set_get(&in->users, n);
+		if (!conf_is_local(&site->conf, addr_domain(user))) {
+			log_error("%.*s is no user of this device", STR_ARG(user));
+			status = EX_NOUSER;
+			break;
+		}
+		address.len = canonical.len = 0;
+		buf_str(&address, addr_local(user));
+		if (in->detail && *in->detail)
+			buf_print(&address, "+%s", in->detail);
+		if (addr_parse(buf_view(&address), &canonical, &why)) {
+			log_error("%.*s: %s", STR_ARG(address), why);
+			status = EX_DATAERR;
+		} else {
+			addr_set_add(rcpts, buf_view(&canonical));
+		}
+	}
+	buf_free(&address);
+	buf_free(&canonical);
+	return status;
+}
+
+static int
+deliver_now(const struct invocation *in, struct site *site)
+{
+	struct spool spool;
+	struct buf sender = {0}, why = {0};
+	struct submission sub = {
+		.conf = &site->conf, .aliases = &site->aliases, .uid = site->self.uid,
+		.login = buf_view(&site->self.name), .final = true,
+	};
+	char id[SPOOL_ID + 1];
+	int status = find_recipients(in, site, &sub.rcpts);
+
+	if (!status)
+		status = site_find_sender(site, in->sender, &sender);
+	if (status)
+		return status;
+	/* What a .forward names may be an alias. */
+	if (site_load_aliases(site, NULL, NULL)) {
+		log_error("cannot read the aliases file %s:", site->conf.aliases);
+		return EX_TEMPFAIL;
+	}
+	sub.sender = buf_view(&sender);
+	spool_open_memory(&spool);
+	status = submit(&sub, STDIN_FILENO, &spool, id, &why);
+	if (status) {
+		log_error("message not accepted: %.*s", STR_ARG(why));
+		return status;
+	}
+	return direct_run(site, &spool, id);
+}
+
 int
 deliver_main(int argc, char **argv)
 {
-	static struct site_options options;
+	static struct invocation in;
 	static struct site site;
 	struct args args;
 	const char *value;
-	bool queue = false, stay = false;
 	int letter, status;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
 	args_init(&args, argv);
-	while ((letter = args_next(&args, "q;C:O:L:v", &value)) != ARGS_END) {
-		if (site_take_option(&options, letter, value))
-			continue;
-		switch (letter) {
-		case 'q':
-			queue = true;
-			stay = value[0] >= '0' && value[0] <= '9';
-			break;
-		case 'v': log_verbose(true); break;
-		case ARGS_OPERAND:
-			log_error("'%s' is not understood (an interval is attached, as in -q15m)",
-				  value);
-			return EX_USAGE;
-		default:
-			log_error("-%s %s (see deliver --help)", value, letter == ARGS_MISSING ?
-				  "needs a value" : "is no option of deliver");
-			return EX_USAGE;
-		}
-	}
-	if (!queue) {
-		log_error("nothing to do: give -q (see deliver --help)");
+	while ((letter = args_next(&args, "q;C:O:L:vf:a:", &value)) != ARGS_END)
+		if ((status = take_option(&in, letter, value)))
+			return status;
+	if (in.queue && in.users.count) {
+		log_error("-q takes no users (an interval is attached, as in -q15m)");
 		return EX_USAGE;
 	}
-	if ((status = site_load(&site, &options)))
+	if (!in.queue && !in.users.count) {
+		log_error("nothing to do: give -q, or users (see deliver --help)");
+		return EX_USAGE;
+	}
+	if ((status = site_load(&site, &in.site)))
 		return status;
-	return run(&site, stay);
+	return in.queue ? run(&site, in.stay) : deliver_now(&in, &site);
 }

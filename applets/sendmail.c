@@ -10,6 +10,7 @@
 #include "session.h"
 #include "site.h"
 #include "submit.h"
+#include "verify.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,6 +31,7 @@ static const char usage_text[] =
 	"  -F NAME       full name, where the message has no From\n"
 	"  -i, -oi       a line with a lone dot does not end the message\n"
 	"  -bm -bp -bi -bq -bP   send; mailq; newaliases; queue only; print the configuration\n"
+	"  -bv           say who would get mail for the recipients, and send none\n"
 	"  -bs           speak SMTP on standard input and output\n"
 	"  -odb -odi -odq        deliver in the background, wait for it, only queue\n"
 	"  -odd          deliver now, without a queue: the exit status says what came of it\n"
@@ -47,7 +49,7 @@ enum { SERVER, AUTH_MECHANISM, CONNECT_TIME, COMMAND_TIME, SETTINGS };
 
 struct invocation {
 	struct site_options site;
-	char mode;              /* of -b: m p i q s P */
+	char mode;              /* of -b: m p i q s v P */
 	char delivery;          /* of -od: b i q d */
 	bool run_queue, stay;
 	char queue_key;         /* of -q: I R S */
@@ -94,7 +96,7 @@ complain(void *ctx, struct str piece, const char *why)
 static void
 take_mode(struct invocation *in, const char *value)
 {
-	if (strchr("mpiqsP", value[0]) && value[0])
+	if (strchr("mpiqsvP", value[0]) && value[0])
 		in->mode = value[0];
 	else
 		refuse(in, EX_USAGE, "-b%s is not supported (see sendmail --help)", value);
@@ -221,29 +223,6 @@ parse(struct invocation *in, char **argv)
 			site_take_option(&in->site, 'O', buf_cstr(&in->settings[n]));
 }
 
-/* -f, else who we are. 0, or a status. */
-static int
-find_sender(const struct invocation *in, const struct site *site, struct buf *sender)
-{
-	const char *why;
-	struct buf self = {0};
-
-	if (in->sender && addr_parse_sender(str_of(in->sender), sender, &why)) {
-		log_error("sender '%s': %s", in->sender, why);
-		return EX_DATAERR;
-	}
-	if (!in->sender) {
-		if (site->self.name.len)
-			buf_str(&self, buf_view(&site->self.name));
-		else
-			buf_print(&self, site->self.uid ? "uid%u" : "root", (unsigned)site->self.uid);
-		if (addr_parse(buf_view(&self), sender, &why))
-			buf_puts(sender, "postmaster");
-		buf_free(&self);
-	}
-	return 0;
-}
-
 /* True when the message has had an attempt or has left the queue. */
 static bool
 was_tried(struct spool *spool, const char *id)
@@ -310,7 +289,7 @@ send_message(struct invocation *in, struct site *site)
 	struct buf sender = {0}, why = {0};
 	char id[SPOOL_ID + 1];
 	bool direct = in->delivery == 'd';
-	int status = find_sender(in, site, &sender);
+	int status = site_find_sender(site, in->sender, &sender);
 
 	if (direct)
 		spool_open_memory(&spool);
@@ -461,6 +440,25 @@ run_queue(struct invocation *in, struct site *site)
 }
 
 static int
+verify(struct invocation *in, struct site *site)
+{
+	struct buf sender = {0}, out = {0};
+	int status = site_find_sender(site, in->sender, &sender);
+
+	if (status || (status = load_aliases(site)))
+		return status;
+	if (in->rcpts.count == 0) {
+		log_error("-bv: name the recipients to look at");
+		return EX_USAGE;
+	}
+	for (size_t n = 0; n < in->rcpts.count; n++) {
+		int one = verify_address(site, buf_view(&sender), addr_set_get(&in->rcpts, n), &out);
+		status = status ? status : one;
+	}
+	return file_write(STDOUT_FILENO, buf_view(&out)) ? EX_IOERR : status;
+}
+
+static int
 print_conf(const struct site *site)
 {
 	struct buf out = {0};
@@ -499,6 +497,8 @@ sendmail_main(int argc, char **argv)
 		return status;
 	if (in.mode == 'P')
 		return print_conf(&site);
+	if (in.mode == 'v')
+		return verify(&in, &site);
 	if (in.run_queue)
 		return run_queue(&in, &site);
 	if (in.login || in.password.len) {

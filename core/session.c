@@ -58,6 +58,10 @@ add_rcpt(void *ctx, const struct smtpd_path *rcpt, struct buf *why)
 		buf_print(why, "recipient_limit is %llu", (unsigned long long)limit);
 		return EX_TEMPFAIL;
 	}
+	if (!submit_is_known(d->sub.conf, d->sub.aliases, rcpt->address)) {
+		buf_puts(why, "no such user here");
+		return EX_NOUSER;
+	}
 	addr_set_add(&d->sub.rcpts, rcpt->address);
 	return 0;
 }

@@ -170,6 +170,28 @@ note_problem(void *ctx, unsigned line, const char *what, struct str piece)
 }
 
 int
+site_find_sender(const struct site *s, const char *given, struct buf *sender)
+{
+	struct buf self = {0};
+	const char *why;
+
+	if (given) {
+		if (addr_parse_sender(str_of(given), sender, &why) == 0)
+			return EX_OK;
+		log_error("sender '%s': %s", given, why);
+		return EX_DATAERR;
+	}
+	if (s->self.name.len)
+		buf_str(&self, buf_view(&s->self.name));
+	else
+		buf_print(&self, s->self.uid ? "uid%u" : "root", (unsigned)s->self.uid);
+	if (addr_parse(buf_view(&self), sender, &why))
+		buf_puts(sender, "postmaster");
+	buf_free(&self);
+	return EX_OK;
+}
+
+int
 site_open_spool(const struct site *s, struct spool *spool)
 {
 	struct buf why = {0};

@@ -4,6 +4,7 @@
 #include "file.h"
 #include "io.h"
 #include "log.h"
+#include "user.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -83,6 +84,10 @@ add_recipient(struct intake *i, struct str address)
 	const struct conf *c = i->sub->conf;
 	struct alias_found found;
 
+	if (i->sub->final) {
+		addr_set_add(&i->rcpts, addr_local(address));
+		return;
+	}
 	if (!is_alias_domain((void *)c, addr_domain(address))) {
 		addr_set_add(&i->rcpts, address);
 		return;
@@ -102,6 +107,39 @@ add_recipient(struct intake *i, struct str address)
 		break;
 	}
 	alias_found_free(&found);
+}
+
+bool
+submit_is_known(const struct conf *c, const struct alias_file *aliases, struct str address)
+{
+	struct buf name = {0};
+	struct user u = {0};
+
+	if (!is_alias_domain((void *)c, addr_domain(address)) || c->nullclient || *c->adminaddr ||
+	    alias_has(aliases, address))
+		return true;
+	addr_print_user(address, &name);
+	bool known = user_of_mail(buf_view(&name), &u) != USER_UNKNOWN;
+	user_free(&u);
+	buf_free(&name);
+	return known;
+}
+
+/* Mail that nobody at all would get is not taken. */
+static int
+check_known(struct intake *i)
+{
+	const struct submission *sub = i->sub;
+	struct str address = {0};
+
+	for (size_t n = 0; n < sub->rcpts.count; n++) {
+		address = addr_set_get(&sub->rcpts, n);
+		if (submit_is_known(sub->conf, sub->aliases, address))
+			return 0;
+	}
+	i->why->len = 0;
+	buf_print(i->why, "no such user here: %.*s", STR_ARG(address));
+	return EX_NOUSER;
 }
 
 static size_t
@@ -126,6 +164,9 @@ collect_recipients(struct intake *i)
 		return refuse(i, EX_USAGE, sub->take_recipients ?
 			      "no recipients: neither To, Cc nor Bcc names any" :
 			      "no recipients: name them as arguments, or use -t to take those of To, Cc and Bcc");
+	int status = check_known(i);
+	if (status)
+		return status;
 	for (size_t n = 0; n < sub->rcpts.count; n++)
 		add_recipient(i, addr_set_get(&sub->rcpts, n));
 	addr_set_free(&sub->rcpts);
@@ -293,9 +334,13 @@ submit_open(struct submission *sub, struct spool *spool, struct buf *why)
 	text_init(&i->text, sub->dots);
 	header_init(&i->header, sub->take_recipients);
 	i->rewrite = (struct rewrite){sub->conf, sub->users};
-	i->header.change = rewrite_address;
-	i->header.ctx = &i->rewrite;
-	rewrite_sender(&i->rewrite, sub->sender, &i->sender);
+	if (sub->final) {
+		buf_str(&i->sender, sub->sender);
+	} else {
+		i->header.change = rewrite_address;
+		i->header.ctx = &i->rewrite;
+		rewrite_sender(&i->rewrite, sub->sender, &i->sender);
+	}
 	return i;
 }
 

@@ -50,6 +50,9 @@ int site_load(struct site *s, const struct site_options *options);
 /* Opens the queue. EX_OK, or a status with the reason and the remedy said. */
 int site_open_spool(const struct site *s, struct spool *spool);
 
+/* The envelope sender: what was given, or who we are. EX_OK, or EX_DATAERR, said already. */
+int site_find_sender(const struct site *s, const char *given, struct buf *sender);
+
 /* Loads the aliases file; a missing one is empty. complain may be NULL: then problems go
  * to the log. 0, or -1 with errno: it cannot be read. */
 int site_load_aliases(struct site *s, alias_complain *complain, void *ctx);

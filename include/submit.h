@@ -21,8 +21,14 @@ struct submission {
 	struct str login;
 	bool take_recipients;       /* -t */
 	bool dots;                  /* without -i */
+	bool final;                 /* for a delivery agent: rcpts are users of this device as
+				       they stand, and no address is rewritten */
 	struct addr_set rcpts;      /* from argv, not yet expanded; submit adds to it and frees it */
 };
+
+/* False: the address is of this device, and there is neither an alias nor a user for it. */
+bool submit_is_known(const struct conf *c, const struct alias_file *aliases,
+		     struct str address);
 
 /* The whole message from fd. 0: committed, *id is its id: safe. Otherwise a sysexits status
  * with the reason in *why: nothing is in the queue. */

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: ISC */
+#include "verify.h"
+#include "route.h"
+
+#include <sysexits.h>
+
+static bool
+is_local(void *ctx, struct str domain)
+{
+	return conf_is_local(ctx, domain);
+}
+
+static int
+print_local(const struct conf *c, const struct route *r, struct buf *out)
+{
+	struct buf name = {0}, target = {0};
+	struct user u;
+	int status = EX_OK;
+
+	addr_print_user(r->address, &name);
+	if (user_of_mail(buf_view(&name), &u) == USER_UNKNOWN ||
+	    conf_mailbox(c, buf_view(&u.name), &target)) {
+		status = EX_NOUSER;
+		buf_puts(out, "not deliverable: no such user here\n");
+	} else {
+		buf_print(out, "deliverable: mailbox %.*s\n", STR_ARG(target));
+	}
+	user_free(&u);
+	buf_free(&name);
+	buf_free(&target);
+	return status;
+}
+
+static int
+print_recipient(const struct site *site, struct str sender, struct str address, struct buf *out)
+{
+	struct route r = route_find(&site->conf, sender, address);
+
+	buf_print(out, "%.*s... ", STR_ARG(address));
+	if (r.kind == ROUTE_LOCAL)
+		return print_local(&site->conf, &r, out);
+	buf_puts(out, "deliverable: ");
+	if (r.kind == ROUTE_MX) {
+		buf_print(out, "mail servers of %.*s\n", STR_ARG(r.domain));
+		return EX_OK;
+	}
+	for (size_t n = 0, count = 0; n < site->conf.smarthost_count; n++) {
+		if (!(r.servers & 1u << n))
+			continue;
+		buf_puts(out, count++ ? ", " : "");
+		url_print(&site->conf.smarthost[n], out);
+	}
+	buf_putc(out, '\n');
+	return EX_OK;
+}
+
+int
+verify_address(const struct site *site, struct str sender, struct str address, struct buf *out)
+{
+	struct alias_found found = {0};
+	int status = EX_OK;
+
+	if (!conf_is_local(&site->conf, addr_domain(address)) ||
+	    alias_expand(&site->aliases, address, is_local, (void *)&site->conf, &found) !=
+		    ALIAS_EXPANDED)
+		return print_recipient(site, sender, address, out);
+	for (size_t n = 0; n < found.left.count; n++)
+		buf_print(out, "%.*s... deliverable: by the aliases file\n",
+			  STR_ARG(addr_set_get(&found.left, n)));
+	for (size_t n = 0; n < found.addresses.count; n++) {
+		int one = print_recipient(site, sender, addr_set_get(&found.addresses, n), out);
+		status = status ? status : one;
+	}
+	alias_found_free(&found);
+	return status;
+}
