@@ -22,7 +22,7 @@ enum { WAIT_MS = 60 * 1000 }; /* for the first attempt: -v, -odi */
 /* Letters that take a value, ours and those that others' sendmails have: their values must
  * never be taken for recipients. */
 static const char grammar[] =
-	"A:a:B:b:C:cD:d;E:e:F:f:Gh:IiJ:L:M:mN:nO:o:p:Q:q;R:r:S:sTtUV:vw:X:x";
+	"A:a:B:b:C:cD:d;E:e:F:f:GH:h:IiJ:L:M:mN:nO:o:p:Q:q;R:r:S:sTtUV:vw:X:x";
 
 static const char usage_text[] =
 	"usage: sendmail [option...] [recipient...] < message\n"
@@ -38,8 +38,9 @@ static const char usage_text[] =
 	"  -q[f], -q15m  try all that is queued now; keep running\n"
 	"  -qI ID, -qR TEXT, -qS TEXT  try one message; those with TEXT in a recipient or sender\n"
 	"  -oeq, -eq     no words about errors, only the exit status\n"
-	"  -S HOST, -au USER, -ap PASSWORD, -am METHOD, -w SECONDS\n"
-	"                a server for this message, its login and patience; as with -odd\n"
+	"  -S HOST, -H COMMAND, -au USER, -ap PASSWORD, -am METHOD, -w SECONDS\n"
+	"                a server for this message, or a command that talks to one; its login\n"
+	"                and patience; as with -odd\n"
 	"  -C FILE, -O KEY=VALUE configuration file; one setting\n"
 	"  -L TAG        name in the log\n"
 	"  -v, -X FILE   show what happens; write that to a file\n"
@@ -55,6 +56,7 @@ struct invocation {
 	char queue_key;         /* of -q: I R S */
 	const char *queue_value;
 	const char *login;      /* -au */
+	const char *helper;     /* -H */
 	struct buf password;    /* -ap */
 	struct buf settings[SETTINGS]; /* what -S, -am and -w come to, as -O has it */
 	const char *session_log; /* -X */
@@ -199,6 +201,10 @@ take_option(struct invocation *in, int letter, const char *value, struct args *a
 		break;
 	case 'X': in->session_log = value; break;
 	case 'S': set(in, SERVER, "smarthost", value); break;
+	case 'H':
+		in->helper = value;
+		set(in, SERVER, "smarthost", "smtp+unix:/-H");
+		break;
 	case 'w':
 		set(in, CONNECT_TIME, "connect_timeout", value);
 		set(in, COMMAND_TIME, "command_timeout", value);
@@ -501,6 +507,7 @@ sendmail_main(int argc, char **argv)
 		return verify(&in, &site);
 	if (in.run_queue)
 		return run_queue(&in, &site);
+	site.conf.helper = in.helper;
 	if (in.login || in.password.len) {
 		site.conf.login = in.login ? in.login : "";
 		site.conf.password = buf_cstr(&in.password);

@@ -4,12 +4,14 @@
 #include "nap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 enum { BACKLOG_PAUSE = 50 }; /* ms until a unix socket's full queue is tried again */
@@ -106,4 +108,25 @@ net_dial_unix(const char *path, int64_t deadline, struct outcome *why)
 		*why = outcome_make(TEMPFAIL, 4, 1, "connecting to %s: %s", path,
 				    strerror(errno));
 	return fd;
+}
+
+int
+net_start(const char *command)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return -1;
+	pid_t pid = _Fork(); /* fork, without what it does for threads */
+	if (pid == 0) {
+		dup2(ends[1], STDIN_FILENO);
+		dup2(ends[1], STDOUT_FILENO);
+		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(EX_OSFILE);
+	}
+	close(ends[1]);
+	if (pid > 0 && fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
+		return ends[0];
+	close(ends[0]);
+	return -1;
 }

@@ -48,6 +48,7 @@ struct relay {
 	const struct relay_destination *to;
 	struct worker_link *runner;
 	/* Read before rights are given up. */
+	int helper;              /* conf's, at work already, or -1 */
 	struct buf secrets, resolv_conf, hosts;
 	/* Why there are none, with words, or without: there is nothing wrong. */
 	struct outcome secrets_problem, no_password;
@@ -272,6 +273,8 @@ prepare(struct relay *r)
 	file_load("/etc/hosts", RESOLVER_MAX, &r->hosts);
 	dns_init(&r->dns, str_of(r->conf->resolver), buf_view(&r->resolv_conf),
 		 buf_view(&r->hosts));
+	if (r->conf->helper)
+		r->helper = net_start(r->conf->helper);
 	user_without_rights(str_of(r->conf->default_user), &nobody);
 	if (geteuid() == 0 && sandbox_become(nobody.uid, nobody.gid))
 		die(EX_OSERR, "cannot give up root's rights:");
@@ -683,8 +686,15 @@ try_address(struct relay *r, const struct dns_address *a, struct outcome *why)
 
 	name_peer(r, a);
 	log_debug("connecting to %.*s", STR_ARG(r->peer));
-	r->fd = a ? net_dial(a, r->server->port, bound ? &from : NULL, deadline, why) :
-		    net_dial_unix(r->server->host, deadline, why);
+	if (a)
+		r->fd = net_dial(a, r->server->port, bound ? &from : NULL, deadline, why);
+	else if (r->conf->helper)
+		r->fd = r->helper;
+	else
+		r->fd = net_dial_unix(r->server->host, deadline, why);
+	if (r->conf->helper && r->fd < 0)
+		*why = outcome_make(TEMPFAIL, 4, 1, "cannot start the command that leads to the server");
+	r->helper = -1;
 	if (r->fd < 0) {
 		log_debug("%s", why->text);
 		return false;
@@ -764,7 +774,7 @@ relay_run(const struct conf *c, const struct relay_destination *to, struct worke
 	r.conf = c;
 	r.to = to;
 	r.runner = runner;
-	r.fd = -1;
+	r.fd = r.helper = -1;
 	prepare(&r);
 	if (!try_all(&r, &why))
 		tell(&r, &(struct worker_frame){

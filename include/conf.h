@@ -44,8 +44,10 @@ struct conf {
 	uint64_t message_size_limit, recipient_limit;
 	uint64_t spool_size_limit, spool_count_limit, spool_min_free;
 	uint64_t connect_timeout, command_timeout; /* seconds */
-	/* Not keys, borrowed, or NULL: a login that is taken instead of auth_file's. */
-	const char *login, *password;
+	/* Not keys, borrowed, or NULL: a login that is taken instead of auth_file's, and a
+	 * command that speaks SMTP on its standard input and output, which stands in for every
+	 * unix socket. */
+	const char *login, *password, *helper;
 	/* conf.c's own */
 	struct conf_dma {
 		bool securetransfer, starttls, opportunistic;

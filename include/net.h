@@ -15,6 +15,10 @@ int net_dial(const struct dns_address *a, unsigned short port, const struct dns_
 	     int64_t deadline, struct outcome *why);
 int net_dial_unix(const char *path, int64_t deadline, struct outcome *why);
 
+/* A shell runs the command, which has the other end as its standard input and output. The
+ * descriptor, or -1 with errno. */
+int net_start(const char *command);
+
 /* Waits until fd is ready for events (POLLIN, POLLOUT) or other (may be -1) has something to
  * read; closed or broken is ready. 1: fd is, 2: other is, 3: both, 0: deadline; -1 with
  * errno. */

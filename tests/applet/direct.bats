@@ -139,6 +139,24 @@ direct() {
 	wait "$pid"
 }
 
+@test "-H: a command that leads to the server" {
+	serve server mechanisms=PLAIN
+	direct 0 -H "exec /usr/bin/python3 -ISB $BATS_TEST_DIRNAME/connect.py $port" -aujoe \
+		"-ap$password" -f x@x.example a@x.example b@x.example
+	silent
+	no_faults
+	has "$S/server/mail.1" "breakfast at noon"
+	same "$(commands server)" "EHLO AUTH MAIL RCPT RCPT DATA QUIT"
+}
+
+@test "-H: a command that fails, or is silent" {
+	direct 75 -H "exit 1" a@x.example
+	says "a@x.example"
+	SECONDS=0
+	direct 75 -H "exec sleep 60" -w 1 a@x.example
+	[ "$SECONDS" -lt 10 ]
+}
+
 @test "-w bounds a server that says nothing" {
 	serve server greeting=stall
 	SECONDS=0
