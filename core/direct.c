@@ -4,12 +4,9 @@
 #include "dispatch.h"
 #include "log.h"
 
-#include <signal.h>
 #include <sysexits.h>
 
-enum {
-	FINISH_MS = 2000,   /* for workers to take their leave of a server */
-};
+enum { FINISH_MS = 2000 }; /* for workers to take their leave of a server */
 
 /* What is still in the way when no worker could be started. */
 static void
@@ -97,9 +94,6 @@ direct_run(const struct site *site, struct spool *spool, const char *id)
 	struct attempt *a = buf_array(NULL, 1, sizeof *a);
 	struct dispatch d;
 
-	/* Who goes away while we write is no reason to die. */
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
 	if (attempt_open(a, spool, &site->conf, str_of(id)) != SPOOL_OK) {
 		log_error("the message cannot be read back from memory");
 		return EX_SOFTWARE;
