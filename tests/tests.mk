@@ -40,7 +40,14 @@ test:
 run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
 	@MTABOX=$(abspath $B/mtabox) scripts/run-tests $(CHECKS) \
 		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
-		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats')
+		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
+		callers=tests/callers/run
+
+# tests/callers/TABLE.md anew: what the real callers pass, and what arrives.
+callers-table: $B/mtabox
+	@scripts/setup-callers
+	@MTABOX=$(abspath $B/mtabox) tests/callers/run table >$B/callers-table
+	@cp $B/callers-table tests/callers/TABLE.md
 
 # Figures, never asserted.
 bench: $B/mtabox $B/bench/floor
@@ -55,4 +62,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test run-tests bench bench-memory
+.PHONY: test run-tests callers-table bench bench-memory
