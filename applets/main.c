@@ -124,7 +124,7 @@ open_standard(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDWR) != fd)
+		    file_open_null(fd == STDIN_FILENO ? O_WRONLY : O_RDWR) != fd)
 			_exit(EX_OSERR);
 }
 

@@ -194,3 +194,11 @@ file_load(const char *path, size_t max, struct buf *out)
 	errno = err;
 	return rc;
 }
+
+int
+file_open_null(int flags)
+{
+	int fd = open("/dev/null", flags);
+
+	return fd < 0 ? open("/", O_RDONLY | (flags & O_CLOEXEC)) : fd;
+}

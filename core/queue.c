@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "date.h"
 #include "dispatch.h"
+#include "file.h"
 #include "log.h"
 #include "retry.h"
 #include "watch.h"
@@ -479,7 +480,7 @@ reload(struct queue *q)
 static void
 hush(struct queue *q)
 {
-	int null = q->options->hush && log_is_verbose() ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+	int null = q->options->hush && log_is_verbose() ? file_open_null(O_RDWR | O_CLOEXEC) : -1;
 
 	if (null < 0)
 		return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "runner.h"
+#include "file.h"
 #include "log.h"
 #include "sandbox.h"
 
@@ -13,7 +14,7 @@
 static void
 detach(void)
 {
-	int null = open("/dev/null", O_RDWR);
+	int null = file_open_null(O_RDWR);
 
 	setsid();
 	if (chdir("/"))

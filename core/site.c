@@ -85,6 +85,13 @@ find_path(struct site *s)
 	s->path = buf_cstr(&s->path_text);
 }
 
+/* Nobody needs to do anything about such an error. */
+static bool
+may_pass(int err)
+{
+	return err == ENOMEM || err == EMFILE || err == ENFILE || err == EIO;
+}
+
 /* What the person named must be there; the defaults may be missing. */
 static int
 read_file(struct site *s, struct buf *text)
@@ -95,8 +102,9 @@ read_file(struct site *s, struct buf *text)
 		return 0;
 	if (errno == ENOENT && !s->named)
 		return 0;
+	int status = may_pass(errno) ? EX_TEMPFAIL : EX_CONFIG;
 	log_error("cannot read the configuration %s:", s->path);
-	return EX_CONFIG;
+	return status;
 }
 
 /* As dma has it, mailname may name a file whose first line is the name. */
@@ -202,8 +210,7 @@ site_open_spool(const struct site *s, struct spool *spool)
 	log_error("cannot use the queue %s: %.*s (the configuration is %s)", s->conf.spooldir,
 		  STR_ARG(why), s->path);
 	buf_free(&why);
-	return err == ENOMEM || err == EMFILE || err == ENFILE || err == EIO ? EX_TEMPFAIL :
-									       EX_CANTCREAT;
+	return may_pass(err) ? EX_TEMPFAIL : EX_CANTCREAT;
 }
 
 /* Zeros where there is none. */

@@ -40,6 +40,10 @@ int file_rename_new(int from_dir, const char *from, int to_dir, const char *to);
 /* Calls visit with every name in dir, in no order, dots too; not with dir's own position. */
 int file_walk(int dir, void (*visit)(void *ctx, struct str name), void *ctx);
 
+/* Opens something that is always there and holds nothing: /dev/null, or without it the root
+ * directory, which cannot be read or written either. flags: the way of access. */
+int file_open_null(int flags);
+
 /* Appends the whole file at path to *out. -1: not readable, or (EFBIG) larger than max. */
 int file_load(const char *path, size_t max, struct buf *out);
 /* The same for an open descriptor, from its start. */
