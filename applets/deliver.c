@@ -6,6 +6,7 @@
 #include "log.h"
 #include "nap.h"
 #include "queue.h"
+#include "sandbox.h"
 #include "site.h"
 #include "submit.h"
 
@@ -184,6 +185,7 @@ deliver_main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
+	sandbox_drop_group();
 	args_init(&args, argv);
 	while ((letter = args_next(&args, "q;C:O:L:vf:a:", &value)) != ARGS_END)
 		if ((status = take_option(&in, letter, value)))

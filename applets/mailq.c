@@ -53,6 +53,20 @@ add_name(void *ctx, char state, struct str id)
 	memcpy(l->names[l->count++].id, id.ptr, SPOOL_ID);
 }
 
+/* In a queue of many users, everybody's own messages are those that he can open. */
+static void
+add_own(void *ctx, char state, struct str id)
+{
+	struct listing *l = ctx;
+	int fd = spool_peek(&l->spool, state, id);
+
+	if (fd < 0 && errno == EACCES)
+		return;
+	add_name(l, state, id);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* By id, with Shell's method. */
 static void
 sort(struct name *names, size_t count)
@@ -175,7 +189,7 @@ list(struct listing *l)
 
 	writer_init(&l->out, STDOUT_FILENO, l->space, sizeof l->space);
 	clock_read(&l->now);
-	if (spool_walk(&l->spool, add_name, l)) {
+	if (spool_walk(&l->spool, spool_may_run(&l->spool) ? add_name : add_own, l)) {
 		log_error("cannot read the spool directory %s:", l->conf->spooldir);
 		return EX_NOPERM;
 	}

@@ -138,7 +138,8 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	if (getauxval(AT_SECURE)) {
-		environ = (char *[]){NULL};
+		static char *nothing[1];
+		environ = nothing;
 		prlimit(0, RLIMIT_CORE, &(struct rlimit){0, 0}, NULL);
 	}
 	log_name(a ? a->name : "mtabox");

@@ -3,6 +3,7 @@
 #include "args.h"
 #include "file.h"
 #include "log.h"
+#include "sandbox.h"
 #include "site.h"
 
 #include <string.h>
@@ -35,6 +36,7 @@ newaliases_main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
+	sandbox_drop_group();
 	args_init(&args, argv);
 	while ((letter = args_next(&args, grammar, &value)) != ARGS_END) {
 		if (!site_take_option(&options, letter, value) && (letter == ARGS_OPERAND ||

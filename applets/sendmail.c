@@ -7,6 +7,7 @@
 #include "log.h"
 #include "nap.h"
 #include "runner.h"
+#include "sandbox.h"
 #include "session.h"
 #include "site.h"
 #include "submit.h"
@@ -433,6 +434,10 @@ run_queue(struct invocation *in, struct site *site)
 		log_error("-q takes no recipients (an interval is attached, as in -q15m)");
 		return EX_USAGE;
 	}
+	if (!spool_may_run(&spool)) {
+		log_error("only root runs the queue %s", site->conf.spooldir);
+		return EX_NOPERM;
+	}
 	if (meant.key && (status = select_messages(&meant)))
 		return status;
 	struct queue_options o = {
@@ -491,6 +496,9 @@ sendmail_main(int argc, char **argv)
 		return mailq_main(argc, argv);
 	if (in.mode == 'i')
 		return newaliases_main(argc, argv);
+	/* Only the queue needs the group. */
+	if (in.delivery == 'd' || in.mode == 'v' || in.mode == 'P')
+		sandbox_drop_group();
 	log_verbose(in.verbose);
 	if (in.session_log && site_is_set_id() && getuid() != 0)
 		die(EX_NOPERM, "-X is for those who own the mail system");

@@ -85,25 +85,21 @@ file_into(struct delivery *d, const char *path)
 	});
 }
 
-/* What stands behind the '+' of user+detail. */
-static struct str
-extension(const struct delivery *d)
-{
-	struct str local = addr_local(d->job->address);
-
-	return str_from(local, str_find(local, '+') < local.len ? str_find(local, '+') + 1 :
-								   local.len);
-}
-
 static struct outcome
 give_to(struct delivery *d, struct str command)
 {
 	const struct local_job *job = d->job;
+	struct buf name = {0};
 
-	return pipe_deliver(&(struct pipe_job){
+	addr_print_user(job->address, &name);
+	size_t plus = str_find(buf_view(&name), '+');
+	struct outcome o = pipe_deliver(&(struct pipe_job){
 		.command = command, .user = &d->user, .sender = job->sender, .rcpt = job->full,
-		.extension = extension(d), .content = job->content, .seconds = COMMAND_SECONDS,
+		.extension = str_from(buf_view(&name), plus + 1), .content = job->content,
+		.seconds = COMMAND_SECONDS,
 	});
+	buf_free(&name);
+	return o;
 }
 
 /* "|command", "/dir/", "/file". */

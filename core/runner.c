@@ -37,6 +37,8 @@ runner_start(struct spool *s, const struct queue_options *o)
 	int runner;
 	pid_t pid;
 
+	if (!spool_may_run(s))
+		return 0;
 	switch (spool_lock_runner(s, &runner)) {
 	case SPOOL_OK:
 		break;

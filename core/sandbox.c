@@ -48,6 +48,15 @@ sandbox_close(const int *keep, size_t count)
 }
 
 void
+sandbox_drop_group(void)
+{
+	gid_t gid = getgid();
+
+	if (getegid() != gid && (setresgid(gid, gid, gid) || getegid() != gid))
+		die(EX_OSERR, "cannot give up the group of the queue:");
+}
+
+void
 sandbox_follow(pid_t parent)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);

@@ -46,7 +46,7 @@ site_take_option(struct site_options *o, int letter, const char *value)
 bool
 site_is_set_id(void)
 {
-	return getauxval(AT_SECURE) != 0;
+	return getauxval(AT_SECURE) && (geteuid() != getuid() || getegid() != getgid());
 }
 
 static void
@@ -163,7 +163,8 @@ site_load(struct site *s, const struct site_options *options)
 		die(EX_NOPERM, "-C and -O are for those who own the mail system");
 	find_path(s);
 	int status = load_conf(s);
-	if (log_open(s->conf.log_file))
+	/* Other users cannot write to the system's: nothing that they need to hear of. */
+	if (log_open(s->conf.log_file) && (getuid() == 0 || s->named))
 		log_warn("cannot open log_file %s, using the system's log:", s->conf.log_file);
 	if (user_by_id(getuid(), &s->self) != USER_FOUND)
 		s->self.uid = getuid();

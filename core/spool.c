@@ -82,6 +82,14 @@ close_quietly(int fd)
 	errno = err;
 }
 
+/* In a shared spool others put files as well, all by this program: the directory gives them
+ * its group. */
+static bool
+is_owner(const struct spool *s, const struct stat *st)
+{
+	return st->st_uid == geteuid() || (s->shared && st->st_gid == s->group);
+}
+
 /* Opens a file in the spool only if it is one that we could have put there: EINVAL for a
  * link, a FIFO, a directory, somebody else's file. Never waits. */
 static int
@@ -101,7 +109,7 @@ open_own(const struct spool *s, const char *name, int flags)
 		err = errno;
 	else if (st.st_nlink == 0)
 		err = ENOENT;
-	else if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid != geteuid())
+	else if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || !is_owner(s, &st))
 		err = EINVAL;
 	if (!err)
 		return fd;
@@ -145,16 +153,19 @@ make_directory(const char *path)
 
 /* Who else may put files there, or whose they are, is not ours to guess. */
 static int
-check_directory(int dir, const char *path, struct buf *why)
+check_directory(struct spool *s, struct buf *why)
 {
+	const char *path = s->path;
 	struct stat st;
 
-	if (fstat(dir, &st)) {
+	if (fstat(s->dir, &st)) {
 		buf_print(why, "%s: %s", path, strerror(errno));
 		return -1;
 	}
+	s->group = st.st_gid;
+	s->shared = st.st_uid == 0 && (st.st_mode & S_ISGID) && (st.st_mode & S_IWGRP);
 	errno = EPERM;
-	if (st.st_uid != geteuid()) {
+	if (st.st_uid != geteuid() && !(s->shared && st.st_gid == getegid())) {
 		buf_print(why, "it belongs to uid %lu: run this as that user, or set spooldir",
 			  (unsigned long)st.st_uid);
 		return -1;
@@ -189,7 +200,7 @@ spool_open(struct spool *s, const struct conf *c, struct buf *why)
 		errno = err;
 		return -1;
 	}
-	if (check_directory(s->dir, s->path, why) == 0)
+	if (check_directory(s, why) == 0)
 		return 0;
 	close_quietly(s->dir);
 	s->dir = -1;
@@ -200,6 +211,12 @@ void
 spool_open_memory(struct spool *s)
 {
 	*s = (struct spool){.dir = -1, .memory = -1, .path = "memory"};
+}
+
+bool
+spool_may_run(const struct spool *s)
+{
+	return !s->shared || geteuid() == 0;
 }
 
 static bool

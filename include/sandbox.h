@@ -20,6 +20,9 @@ void sandbox_close(const int *keep, size_t count);
  * another one's: -1 with EPERM. */
 int sandbox_become(uid_t uid, gid_t gid);
 
+/* Gives up the group of a set-gid program for good, which only the queue needs. */
+void sandbox_drop_group(void);
+
 /* This process is killed when its parent dies, and ends at once when parent is dead already
  * (getppid() is another one). */
 void sandbox_follow(pid_t parent);

@@ -68,7 +68,8 @@ int site_load_users(struct site *s, alias_complain *complain, void *ctx);
  * something is new. */
 bool site_reload(struct site *s);
 
-/* Set-id: the environment and options that choose files are not the caller's to set. */
+/* Set-id, with rights that the caller has not: the environment and options that choose files
+ * are not his to set. */
 bool site_is_set_id(void);
 
 void site_free(struct site *s);

@@ -25,15 +25,22 @@ enum { SPOOL_ID = 16 }; /* characters of an id: 40 bits of seconds, 40 random, i
 struct spool {
 	int dir;                                /* -1: in memory */
 	int memory;                             /* the message there, or -1 */
+	bool shared;                            /* all users submit, by a set-gid program; only
+						   root delivers */
+	gid_t group;                            /* of the directory */
 	const char *path;                       /* borrowed, for messages */
 	uint64_t size_limit, count_limit, min_free;
 };
 
 /* Opens spooldir; creates it (0700, its parent must exist) where it is missing and we may.
- * It must be ours, and not for everybody to write to. 0; -1 with errno and *why: what is wrong
+ * It must be ours, and not for everybody to write to; or root's, shared: set-gid, for its group
+ * to write to, which is the one that we have. 0; -1 with errno and *why: what is wrong
  * and the remedy. */
 int spool_open(struct spool *s, const struct conf *c, struct buf *why);
 void spool_close(struct spool *s);
+
+/* Whether we may deliver what is in it. */
+bool spool_may_run(const struct spool *s);
 
 /* A spool for one message, in memory: for delivery while the caller waits, by whom the message
  * is still kept. Draft and claim work as in a directory; nothing outlives the process, and

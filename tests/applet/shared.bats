@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: ISC
+# A queue for all users of a system: the program is set-gid, the queue root's and that group's,
+# and only root delivers.
+
+load helper
+
+setup() {
+	needs_root "a set-gid program, other users"
+	test_shell=$BASHPID
+	S=$(mktemp -d "${TMPDIR:-/tmp}/mtabox.XXXXXX")
+	chmod 755 "$S"
+	mkdir -m 1777 "$S/mail"
+	mkdir "$S/bin" "$S/etc"
+	# Mounted without nosuid, whatever the test's directory is on.
+	mount -t tmpfs -o suid,mode=755 none "$S/bin"
+	cp "$MTABOX" "$S/bin/mtabox"
+	ln -s mtabox "$S/bin/sendmail"
+	ln -s mtabox "$S/bin/mailq"
+	ln -s mtabox "$S/bin/deliver"
+	chgrp mail "$S/bin/mtabox"
+	chmod 2755 "$S/bin/mtabox"
+	mkdir "$S/spool"
+	chgrp mail "$S/spool"
+	chmod 2770 "$S/spool"
+	spool=$S/spool conf=$S/conf
+	write_conf
+	# The program reads only the system's configuration for these users.
+	: >"$S/etc/mtabox.conf"
+	cd "$S" || return
+}
+
+teardown() {
+	[ -n "$BATS_TEST_COMPLETED" ] || show
+	cd /
+	end_processes
+	umount "$S/bin"
+	rm -rf "$S"
+}
+
+# as USER COMMAND...: with the test's configuration as the system's.
+as() {
+	local user=$1
+	shift
+	cp "$conf" "$S/etc/mtabox.conf"
+	unshare -m sh -c 'mount -t overlay overlay -o "lowerdir=$0:/etc" /etc && exec "$@"' \
+		"$S/etc" setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups "$@"
+}
+
+# post USER ARG...: a letter by that user, accepted without a word.
+post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; }
+
+@test "any user submits, root delivers" {
+	post games daemon
+	post daemon -f somebody@x.example daemon
+	spool_is QQ
+	same "$(stat -c '%U %G %a' "$spool"/Q* | sort | paste -sd,)" "daemon mail 600,games mail 600"
+	[ -z "$(runner)" ]
+	expect 0 as root "$S/bin/deliver" -q
+	queue_is_empty
+	delivered 2 daemon
+	has "$S/mail/daemon" "games's"
+}
+
+@test "root's runner hears of it at once" {
+	as root "$S/bin/deliver" -q15m 3>&- &
+	wait_for '[ -n "$(runner)" ]'
+	post games -odi daemon
+	delivered 1 daemon
+}
+
+@test "root submits and starts a runner as ever" {
+	letter | expect 0 as root "$S/bin/sendmail" -odi daemon
+	delivered 1 daemon
+	wait_for is_over
+}
+
+@test "everybody sees his own mail, root all" {
+	post games daemon
+	post daemon daemon
+	expect 0 as games "$S/bin/mailq"
+	prints games@
+	has_not "$S/out" "daemon@router.example"
+	prints "in 1 Request"
+	expect 0 as nobody "$S/bin/mailq"
+	prints "Mail queue is empty"
+	expect 0 as root "$S/bin/mailq"
+	prints "in 2 Requests"
+}
+
+@test "no user reads, changes or lists the queue without the program" {
+	post games daemon
+	expect 2 as games ls "$spool"
+	expect 1 as games cat "$(message)"
+	expect 1 as games rm -f "$(message)"
+	spool_is Q
+}
+
+@test "what is root's to say" {
+	letter | expect 77 as games "$S/bin/sendmail" -C "$conf" daemon
+	letter | expect 77 as games "$S/bin/sendmail" -O defer=yes daemon
+	letter | expect 77 as games "$S/bin/sendmail" -X "$S/mail/log" daemon
+	expect 77 as games "$S/bin/sendmail" -q
+	says "only root"
+	expect '7[37]' as games "$S/bin/deliver" -q
+	[ ! -e "$S/mail/log" ]
+	spool_is ''
+}
+
+@test "without a queue there is no group either: -odd and deliver" {
+	write_conf "mailbox |id -gn >$S/mail/%u.group; cat >/dev/null"
+	letter | expect 0 as games "$S/bin/sendmail" -odd games
+	same "$(cat "$S/mail/games.group")" games
+	letter | expect 0 as games "$S/bin/deliver" games
+	same "$(cat "$S/mail/games.group")" games
+	letter | expect 75 as games "$S/bin/deliver" daemon
+	letter | expect 75 as games "$S/bin/sendmail" -H 'id -gn >&2; exit 1' x@x.example
+	same "$(head -n 1 "$S/err")" games
+}
+
+@test "the caller's environment chooses no files" {
+	write_conf "mailname wrong.example"
+	cp "$conf" "$S/other"
+	write_conf
+	letter | MTABOX_CONF=$S/other expect 0 as games "$S/bin/sendmail" daemon
+	same "$(field sender)" games@router.example
+}
+
+@test "killed while it submits: nothing, or all of it" {
+	for n in 1 2 3 4 5 6 7 8; do
+		(letter; sleep 5) | as games timeout -s KILL "0.0$n" "$S/bin/sendmail" daemon || true
+	done
+	expect 0 as root "$S/bin/deliver" -q
+	queue_is_empty
+	delivered 0 daemon
+}
+
+@test "-bs for every user" {
+	printf '%s\r\n' 'EHLO x' 'MAIL FROM:<>' 'RCPT TO:<daemon>' DATA 'Subject: x' '' hi . QUIT |
+		expect 0 as games "$S/bin/sendmail" -bs
+	prints "250 2.0.0"
+	spool_is Q
+}
