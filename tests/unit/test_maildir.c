@@ -649,6 +649,22 @@ test_every_failure(void **state)
 	assert_true(failures > 3 * 5 * 10);
 }
 
+/* As over NFS, where a full disk is noticed late. */
+static void
+test_close_fails(void **state)
+{
+	struct maildir_job j = job(STR("\nx\n"));
+	char name[256];
+
+	(void)state;
+	make();
+	fault = (struct fault){true, 0, sizeof "oooo" "owfc" - 1, ENOSPC};
+	struct outcome o = maildir_deliver(&j);
+	fault.on = false;
+	expect_verdict(&o, TEMPFAIL, "writing to tmp in");
+	assert_int_equal(count("tmp", name) + count("new", name), 0);
+}
+
 /* Killed at every call, half-way in each write: then delivered again, once. */
 static void
 test_every_crash(void **state)
@@ -781,6 +797,7 @@ main(void)
 		TEST(test_order),
 		TEST(test_never_overwrites),
 		TEST(test_every_failure),
+		TEST(test_close_fails),
 		TEST(test_every_crash),
 		TEST(test_plain_rename),
 		TEST(test_file_too_large),
