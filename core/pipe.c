@@ -3,7 +3,6 @@
 #include "addr.h"
 #include "clock.h"
 #include "file.h"
-#include "fmt.h"
 #include "sandbox.h"
 #include "trace.h"
 
@@ -20,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-	PAUSE_MAX = 250,    /* ms between two looks at a command that says nothing */
+	PAUSE_MAX = 250, /* ms between two looks at a command that says nothing */
 };
 
 /* --- the command's process --- */
