@@ -38,6 +38,7 @@ static const char usage_text[] =
 	"  -odd          deliver now, without a queue: the exit status says what came of it\n"
 	"  -q[f], -q15m  try all that is queued now; keep running\n"
 	"  -qI ID, -qR TEXT, -qS TEXT  try one message; those with TEXT in a recipient or sender\n"
+	"  -oem, -em     for a user who does not exist, mail the sender instead of exit status 67\n"
 	"  -oeq, -eq     no words about errors, only the exit status\n"
 	"  -S HOST, -H COMMAND, -au USER, -ap PASSWORD, -am METHOD, -w SECONDS\n"
 	"                a server for this message, or a command that talks to one; its login\n"
@@ -62,6 +63,7 @@ struct invocation {
 	struct buf settings[SETTINGS]; /* what -S, -am and -w come to, as -O has it */
 	const char *session_log; /* -X */
 	bool take_recipients, dots, verbose;
+	bool mail_errors;       /* -oem */
 	const char *sender, *name;
 	struct addr_set rcpts;
 	struct buf complaint;   /* the first bad argument */
@@ -137,6 +139,8 @@ take_old_option(struct invocation *in, const char *value)
 {
 	if (strcmp(value, "i") == 0)
 		in->dots = false;
+	else if (strcmp(value, "em") == 0)
+		in->mail_errors = true;
 	else if (strcmp(value, "eq") == 0)
 		log_detach();
 	else if (value[0] == 'd' && value[1] && strchr("biqd", value[1]))
@@ -196,10 +200,7 @@ take_option(struct invocation *in, int letter, const char *value, struct args *a
 	case 'b': take_mode(in, value); break;
 	case 'q': take_queue(in, value, args); break;
 	case 'o': take_old_option(in, value); break;
-	case 'e':
-		if (value[0] == 'q')
-			log_detach();
-		break;
+	case 'e': take_old_option(in, (char[]){'e', value[0], '\0'}); break;
 	case 'X': in->session_log = value; break;
 	case 'S': set(in, SERVER, "smarthost", value); break;
 	case 'H':
@@ -310,7 +311,7 @@ send_message(struct invocation *in, struct site *site)
 		.users = &site->users, .sender = buf_view(&sender),
 		.name = str_of(in->name), .uid = site->self.uid,
 		.login = buf_view(&site->self.name), .take_recipients = in->take_recipients,
-		.dots = in->dots, .rcpts = in->rcpts,
+		.dots = in->dots, .mail_errors = in->mail_errors, .rcpts = in->rcpts,
 	};
 	status = submit(&sub, STDIN_FILENO, &spool, id, &why);
 	if (status) {

@@ -164,7 +164,7 @@ collect_recipients(struct intake *i)
 		return refuse(i, EX_USAGE, sub->take_recipients ?
 			      "no recipients: neither To, Cc nor Bcc names any" :
 			      "no recipients: name them as arguments, or use -t to take those of To, Cc and Bcc");
-	int status = check_known(i);
+	int status = sub->mail_errors ? EX_OK : check_known(i);
 	if (status)
 		return status;
 	for (size_t n = 0; n < sub->rcpts.count; n++)

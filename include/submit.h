@@ -21,6 +21,7 @@ struct submission {
 	struct str login;
 	bool take_recipients;       /* -t */
 	bool dots;                  /* without -i */
+	bool mail_errors;           /* who does not exist is told of in a bounce, not here */
 	bool final;                 /* for a delivery agent: rcpts are users of this device as
 				       they stand, and no address is rewritten */
 	struct addr_set rcpts;      /* from argv, not yet expanded; submit adds to it and frees it */

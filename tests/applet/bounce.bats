@@ -194,3 +194,17 @@ report() {
 	spool_is ''
 	same "$(content | wc -c)" $(($(printf %s "$(head -c 200000 /dev/zero | base64)" | wc -c) + 2))
 }
+
+@test "-oem, -em: mail for nobody is taken, and its sender told" {
+	local option
+	for option in -oem -em; do
+		letter | expect 0 sendmail -odi $option nobody-there
+	done
+	wait_for queue_is_empty
+	delivered 2
+	has "$S/mail/$me" "no such user here: nobody-there"
+	letter | expect 67 sendmail -oep nobody-there
+	says "no such user here: nobody-there"
+	letter | expect 67 sendmail -oeq nobody-there
+	silent
+}
