@@ -26,7 +26,7 @@ read_boot_id(void)
 	char text[36];
 	uint64_t id = 0;
 	unsigned digits = 0;
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	int fd = openat(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return 0;

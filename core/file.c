@@ -13,6 +13,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { CHUNK = 4096 }; /* of a file of unknown size */
+
+int
+file_open(const char *path, int flags)
+{
+	return openat(AT_FDCWD, path, flags | O_CLOEXEC);
+}
+
 int
 file_create(int dir, const char *name, mode_t mode)
 {
@@ -120,7 +128,7 @@ file_sync_parent(const char *path)
 
 	buf_add(&parent, path, slash ? (size_t)(slash - path) + 1 : 0);
 	buf_puts(&parent, ".");
-	int dir = open(buf_cstr(&parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = file_open(buf_cstr(&parent), O_RDONLY | O_DIRECTORY);
 	buf_free(&parent);
 	if (dir < 0)
 		return 0;
@@ -165,27 +173,32 @@ file_walk(int dir, void (*visit)(void *ctx, struct str name), void *ctx)
 int
 file_load_fd(int fd, size_t max, struct buf *out)
 {
-	size_t start = out->len;
+	struct stat st;
+	size_t start = out->len, want = CHUNK;
+	ssize_t n;
 
-	for (;;) {
-		char *room = buf_room(out, 4096);
-		ssize_t n = file_read_at(fd, room, 4096, (off_t)(out->len - start));
+	if (fstat(fd, &st))
+		return -1;
+	/* All of it at once, where its size says something, and no more is looked for. */
+	if (st.st_size > 0 && (uint64_t)st.st_size <= max)
+		want = (size_t)st.st_size;
+	do {
+		n = file_read_at(fd, buf_room(out, want), want, (off_t)(out->len - start));
 		if (n < 0)
 			return -1;
-		if (n == 0)
-			return 0;
 		out->len += (size_t)n;
 		if (out->len - start > max) {
 			errno = EFBIG;
 			return -1;
 		}
-	}
+	} while (n > 0 && out->len - start != (size_t)st.st_size);
+	return 0;
 }
 
 int
 file_load(const char *path, size_t max, struct buf *out)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = file_open(path, O_RDONLY | O_NONBLOCK);
 
 	if (fd < 0)
 		return -1;

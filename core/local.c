@@ -137,7 +137,7 @@ include(void *ctx, struct str path, struct buf *text)
 
 	(void)ctx;
 	buf_str(&name, path);
-	int fd = open(buf_cstr(&name), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = file_open(buf_cstr(&name), O_RDONLY | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st))
 		err = errno;
 	else if (!S_ISREG(st.st_mode))
@@ -275,7 +275,7 @@ read_forward(struct delivery *d, struct buf *path, struct buf *text, struct outc
 	if (d->user.home.len == 0 || !d->job->conf->forward)
 		return 0;
 	buf_print(path, "%.*s/.forward", STR_ARG(d->user.home));
-	int fd = open(buf_cstr(path), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = file_open(buf_cstr(path), O_RDONLY | O_NONBLOCK);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
 		return 0;
 	if (fd < 0 || (is_trusted(d, fd, buf_cstr(path)) && file_load_fd(fd, FORWARD_MAX, text))) {

@@ -258,7 +258,7 @@ load_trust(struct relay *r)
 		trust_parse_sha256(str_of(c->tls_fingerprint), t->fingerprint) == 0;
 	t->has_pin = *c->tls_pin && trust_parse_sha256(str_of(c->tls_pin), t->pin) == 0;
 	clock_read(&t->now);
-	t->ca = open(c->tls_ca_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	t->ca = file_open(c->tls_ca_file, O_RDONLY | O_NONBLOCK);
 }
 
 static void

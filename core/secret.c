@@ -27,7 +27,7 @@ int
 secret_load(const struct conf *c, struct buf *text, struct outcome *why)
 {
 	const char *path = c->auth_file;
-	int fd = *path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+	int fd = *path ? file_open(path, O_RDONLY | O_NONBLOCK) : -1;
 	bool missing = fd < 0 && (!*path || errno == ENOENT);
 	struct stat st = {0};
 	bool known = fd >= 0 && fstat(fd, &st) == 0;

@@ -136,7 +136,7 @@ make_directory(const char *path)
 {
 	if (mkdir(path, 0700))
 		return errno == EEXIST ? 0 : -1;
-	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = file_open(path, O_RDONLY | O_DIRECTORY);
 	int parent = dir < 0 ? -1 : openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int rc = parent < 0 ? -1 : file_sync_dir(parent);
 	if (rc) {
@@ -180,10 +180,10 @@ check_directory(struct spool *s, struct buf *why)
 int
 spool_open(struct spool *s, const struct conf *c, struct buf *why)
 {
-	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	const int flags = O_RDONLY | O_DIRECTORY;
 
 	*s = (struct spool){
-		.dir = open(c->spooldir, flags),
+		.dir = file_open(c->spooldir, flags),
 		.memory = -1,
 		.path = c->spooldir,
 		.size_limit = c->spool_size_limit,
@@ -191,7 +191,7 @@ spool_open(struct spool *s, const struct conf *c, struct buf *why)
 		.min_free = c->spool_min_free,
 	};
 	if (s->dir < 0 && errno == ENOENT && !make_directory(c->spooldir))
-		s->dir = open(c->spooldir, flags);
+		s->dir = file_open(c->spooldir, flags);
 	if (s->dir < 0) {
 		int err = errno;
 		buf_print(why, "%s: %s", strerror(err), err == EACCES || err == EPERM ?

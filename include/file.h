@@ -11,6 +11,10 @@
 
 #include <sys/types.h>
 
+/* An existing one, close-on-exec. (The C library's open asks for that twice.) The descriptor,
+ * or -1. */
+int file_open(const char *path, int flags);
+
 /* A new file, O_EXCL, close-on-exec, read and write. The descriptor, or -1. */
 int file_create(int dir, const char *name, mode_t mode);
 
