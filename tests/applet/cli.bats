@@ -5,7 +5,8 @@ load helper
 
 # envelope ARG...: the envelope that these arguments make, "sender: recipients".
 envelope() {
-	letter | sendmail -odq "$@" 2>>"$S/err" || { echo "exit status $?"; return; }
+	letter | sendmail -odq -O adminaddr=admin@x.example "$@" 2>>"$S/err" ||
+		{ echo "exit status $?"; return; }
 	printf '%s: %s\n' "$(field sender)" "$(rcpts)"
 	rm "$(message)"
 }
@@ -197,13 +198,12 @@ dotted() {
 	for option in -Ac '-A m' -B7BIT '-B 8BITMIME' -d -d9.1 '-E x' '-J x' '-D x' -em '-e p' -eq -ew \
 		-G '-h 25' -h25 -I -m '-M id' -Mid -n '-N never' -Nfailure,delay -oem -oep '-o em' \
 		-om '-p esmtp:host' -pesmtp '-Q reason' '-R hdrs' -Rfull -s -T -U '-V envid' -Vx \
-		"-X $S/traffic" -x -c; do
+		-x -c; do
 		letter | expect 0 sendmail -odq $option "$me"
 		silent
 		same "$(rcpts)" "$me" || fail "for: $option"
 		rm "$(message)"
 	done
-	[ ! -e traffic ]
 }
 
 @test "-L: the name in the log" {
@@ -216,6 +216,21 @@ dotted() {
 	is_empty out
 	says 'queued as'
 	says 'status=sent'
+	delivered 1
+}
+
+@test "-X: the same in a file, behind what is there, and nobody waits" {
+	echo before >session
+	send -X "$S/session" "$me"
+	wait_for queue_is_empty
+	same "$(head -n 1 session)" before
+	has session 'queued as'
+	has session 'status=sent'
+}
+
+@test "-X: a file that cannot be written: a warning, and the mail goes" {
+	letter | expect 0 sendmail -odi -X "$S/none/session" "$me"
+	says "cannot write to $S/none/session (-X): No such file or directory"
 	delivered 1
 }
 

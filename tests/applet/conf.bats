@@ -47,7 +47,7 @@ all_refuse() {
 	spool_size_limit -1|spool_size_limit: must be a size such as
 	postmaster a b|postmaster: more than one word
 	mailname "no end|mailname: the closing quote is missing
-	mailbox /x/%d|mailbox: must be an mbox file's path
+	mailbox /x/%d|mailbox: must be /a/file, /a/Maildir/ or |a command
 	END
 }
 

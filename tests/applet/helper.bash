@@ -54,6 +54,10 @@ letter() { printf 'Subject: test\n\n%s\n' "${1:-hello}"; }
 # send ARG...: a small message, accepted without a word.
 send() { letter | expect 0 sendmail "$@" && silent; }
 
+# accepted ARG...: the message on standard input is queued, whether or not there are such users:
+# with an adminaddr none is needed, and delivery, which knows of none, finds out.
+accepted() { expect 0 sendmail -odq -O adminaddr=admin@x.example "$@" && silent; }
+
 # One attempt for everything that waits, which is over when this returns. (Without defer the
 # runner would stay until the queue is empty.)
 flush() { expect 0 timeout 60 "$MTABOX" deliver -q -C "$conf" -O defer=yes; }

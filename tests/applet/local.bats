@@ -150,6 +150,14 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	delivered 1 bob
 }
 
+@test "whoever two names lead to has it once" {
+	write_aliases "robot: joe, /dev/null" "other: joe, bob, /dev/null"
+	post robot other bob
+	queue_is_empty
+	delivered 1 joe
+	delivered 1 bob
+}
+
 @test "a command that refuses the mail for good: a bounce, once, for all of its message" {
 	write_aliases "robot: \"|/bin/sh -c 'echo we are closed; exit 69'\""
 	letter | expect 0 sendmail -odq -i -f joe robot

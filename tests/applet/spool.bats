@@ -106,7 +106,7 @@ check_journal() {
 
 @test "the journal: a failure, its bounce and where the bounce was to go" {
 	mkdir "mail/$me"
-	send -odq nobody-there
+	letter | accepted nobody-there
 	flush
 	same "$(check_journal "$(message)")" 'facts failed bounce deferred'
 	same "$(sed -n 's/^bounce [0-9]* [0-9]* [0-9a-f]* 1 \(.*\) .*/\1/p' "$(message)")" "0 $me@router.example"
