@@ -454,15 +454,18 @@ run_queue(struct invocation *in, struct site *site)
 static int
 verify(struct invocation *in, struct site *site)
 {
-	struct buf sender = {0}, out = {0};
-	int status = site_find_sender(site, in->sender, &sender);
+	struct buf given = {0}, sender = {0}, out = {0};
+	struct rewrite rewrite = {&site->conf, &site->users};
+	int status = site_find_sender(site, in->sender, &given);
 
-	if (status || (status = load_aliases(site)))
+	if (status || (status = load_aliases(site)) ||
+	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	if (in->rcpts.count == 0) {
 		log_error("-bv: name the recipients to look at");
 		return EX_USAGE;
 	}
+	rewrite_sender(&rewrite, buf_view(&given), &sender);
 	for (size_t n = 0; n < in->rcpts.count; n++) {
 		int one = verify_address(site, buf_view(&sender), addr_set_get(&in->rcpts, n), &out);
 		status = status ? status : one;

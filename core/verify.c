@@ -2,6 +2,8 @@
 #include "verify.h"
 #include "route.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sysexits.h>
 
 static bool
@@ -18,8 +20,11 @@ print_local(const struct conf *c, const struct route *r, struct buf *out)
 	int status = EX_OK;
 
 	addr_print_user(r->address, &name);
-	if (user_of_mail(buf_view(&name), &u) == USER_UNKNOWN ||
-	    conf_mailbox(c, buf_view(&u.name), &target)) {
+	enum user_result who = user_of_mail(buf_view(&name), &u);
+	if (who == USER_ERROR) {
+		status = EX_TEMPFAIL;
+		buf_print(out, "waits: cannot read /etc/passwd: %s\n", strerror(errno));
+	} else if (who == USER_UNKNOWN || conf_mailbox(c, buf_view(&u.name), &target)) {
 		status = EX_NOUSER;
 		buf_puts(out, "not deliverable: no such user here\n");
 	} else {
@@ -39,6 +44,10 @@ print_recipient(const struct site *site, struct str sender, struct str address, 
 	buf_print(out, "%.*s... ", STR_ARG(address));
 	if (r.kind == ROUTE_LOCAL)
 		return print_local(&site->conf, &r, out);
+	if (r.kind == ROUTE_SMARTHOST && r.servers == 0) {
+		buf_puts(out, "waits: every smarthost has a from= for other senders\n");
+		return EX_TEMPFAIL;
+	}
 	buf_puts(out, "deliverable: ");
 	if (r.kind == ROUTE_MX) {
 		buf_print(out, "mail servers of %.*s\n", STR_ARG(r.domain));
@@ -58,12 +67,18 @@ int
 verify_address(const struct site *site, struct str sender, struct str address, struct buf *out)
 {
 	struct alias_found found = {0};
+	enum alias_result aliased = ALIAS_NONE;
 	int status = EX_OK;
 
-	if (!conf_is_local(&site->conf, addr_domain(address)) ||
-	    alias_expand(&site->aliases, address, is_local, (void *)&site->conf, &found) !=
-		    ALIAS_EXPANDED)
+	if (conf_is_local(&site->conf, addr_domain(address)))
+		aliased = alias_expand(&site->aliases, address, is_local, (void *)&site->conf,
+				       &found);
+	if (aliased == ALIAS_NONE)
 		return print_recipient(site, sender, address, out);
+	if (aliased != ALIAS_EXPANDED) {
+		buf_print(out, "%.*s... waits: the alias leads too far\n", STR_ARG(address));
+		return EX_TEMPFAIL;
+	}
 	for (size_t n = 0; n < found.left.count; n++)
 		buf_print(out, "%.*s... deliverable: by the aliases file\n",
 			  STR_ARG(addr_set_get(&found.left, n)));

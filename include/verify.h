@@ -8,8 +8,9 @@
 
 #include "site.h"
 
-/* Appends a line for each recipient that a canonical address stands for. EX_OK, or EX_NOUSER
- * where one of them does not exist on this device. */
+/* Appends a line for each recipient that a canonical address stands for; sender is one as
+ * rewrite_sender makes it. EX_OK; EX_NOUSER where one of them does not exist on this device;
+ * EX_TEMPFAIL where one's mail would wait in the queue until something is put right. */
 int verify_address(const struct site *site, struct str sender, struct str address,
 		   struct buf *out);
 
