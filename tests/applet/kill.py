@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: ISC
 """Ends mtabox at many moments, as kill -9 and power cuts do, and looks what became of the mail.
 
-usage: kill.py MTABOX CONF MAILBOX USER timed WHO ROUNDS
+usage: kill.py MTABOX CONF PLACES USER timed WHO ROUNDS
            messages for USER are queued; the runner is started, and a little later in each round
            WHO is killed: "tree" all its processes, "runner" itself, "worker" one that delivers
-       kill.py MTABOX CONF MAILBOX USER calls sendmail|runner|mailbox
+       kill.py MTABOX CONF PLACES USER calls sendmail|runner|places
            the same at each system call that changes something, one after the other (strace);
-           mailbox: in workers, at those that have to do with the mailbox
+           places: in workers and their commands, at those that have to do with the places
 
-After each round a runner that nobody disturbs must bring everything to the mailbox, once and
-whole, and leave an empty spool. Prints what the kills have hit.
+PLACES, with commas between them, are where mail for USER goes: an mbox file; a Maildir, with a
+'/' at its end; with a '|' before it, a file to which a command appends its standard input.
+
+After each round a runner that nobody disturbs must bring everything to all places, once and
+whole, and leave an empty spool. A command is run again where its end was not recorded: its
+file has each message whole at least once, and may have more. Prints what the kills have hit.
 """
 import collections
 import fcntl
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,10 +33,11 @@ LINES = 600  # of a message: more than one write to the mailbox
 CALLS = {
     "sendmail": "openat flock fchmod write pwrite64 fsync renameat2 close".split(),
     "runner": "flock write fsync fdatasync unlinkat ftruncate sendmsg fork clone".split(),
-    "mailbox": "openat flock fchown write fsync ftruncate close unlink unlinkat".split(),
+    "places": "openat mkdirat flock fchown write fsync ftruncate renameat2 close unlink unlinkat".split(),
 }
 
-mtabox, conf, mailbox, user, how, *how_arguments = sys.argv[1:]
+mtabox, conf, places, user, how, *how_arguments = sys.argv[1:]
+places = places.split(",")
 spool = re.search(r"(?m)^spooldir (\S+)", open(conf).read())[1]
 log = re.search(r"(?m)^log_file (\S+)", open(conf).read())[1]
 sent = []      # numbers of the messages that are ours to deliver
@@ -95,30 +101,80 @@ def end_of(runner):
         return None
 
 
-def numbers():
-    """The messages in the mailbox, checked to be whole."""
+def number_of(content):
+    """That of the message, checked to be whole."""
+    number = int(re.search(rb"^Subject: (\d+)\n", content, re.M)[1])
+    if not content.endswith(text(number)):
+        sys.exit(f"message {number} is not whole: {content[:200]} ... {content[-200:]}")
+    return number
+
+
+def in_mbox(path):
     found = []
-    for message in mbox.messages(mailbox):
+    for message in mbox.messages(path):
         # Where a fragment was, line feeds stay behind the message before it.
         content = mbox.content(message).rstrip(b"\n") + b"\n"
-        number = int(re.match(rb"Subject: (\d+)\n", content)[1])
-        if content != text(number):
-            sys.exit(f"message {number} is not whole: {content[:200]} ... {content[-200:]}")
-        found.append(number)
-    return sorted(found)
+        found.append(number_of(content))
+        if content != text(found[-1]):
+            sys.exit(f"message {found[-1]} has more than was sent: {content[:200]}")
+    return found
+
+
+def in_maildir(path):
+    left = os.listdir(path + "tmp") + os.listdir(path + "cur")
+    if left:
+        sys.exit(f"left in {path}: {left}")
+    return [number_of(open(path + "new/" + name, "rb").read()) for name in os.listdir(path + "new")]
+
+
+def in_appended(path):
+    """As many as are there whole; but once each."""
+    content = open(path, "rb").read()
+    return [number for number in set(sent) if text(number) in content]
+
+
+def numbers(place):
+    path = place.lstrip("|")
+    look = in_appended if place[0] == "|" else in_maildir if place[-1] == "/" else in_mbox
+    return look(path) if os.path.exists(path) else []
+
+
+def clear(place):
+    path = place.lstrip("|")
+    if place[-1] == "/":
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.exists(path):
+        os.truncate(path, 0)
+
+
+def watched(place):
+    """The paths of a place, those in a Maildir for what is queued."""
+    path = place.lstrip("|")
+    if place[-1] != "/":
+        return [path, path + ".lock"]
+    paths = [path[:-1], path + "tmp", path + "new", path + "cur"]
+    for name in in_spool():
+        arrived = re.search(rb"(?m)^arrived (\d+)", open(f"{spool}/{name}", "rb").read())[1].decode()
+        for sub in "tmp", "new":
+            paths += [f"{path}{sub}/{arrived}.{name[1:]}R{n}.router.example" for n in range(4)]
+    return paths
 
 
 def check(round_name):
     status = end_of(deliver(defer="no"))
-    try:
-        found = collections.Counter(numbers())
-    except SystemExit as wrong:
-        sys.exit(f"{round_name}: {wrong}")
-    lost = [n for n in sent if n not in found]
-    twice = [n for n in found if found[n] > 1]
-    if status != 0 or lost or twice or in_spool():
-        sys.exit(f"{round_name}: status {status}, lost {lost}, twice {twice}, spool {in_spool()}")
-    os.truncate(mailbox, 0)
+    if status != 0 or in_spool():
+        sys.exit(f"{round_name}: status {status}, spool {in_spool()}")
+    for place in places:
+        try:
+            found = collections.Counter(numbers(place))
+        except SystemExit as wrong:
+            sys.exit(f"{round_name}: {place}: {wrong}")
+        lost = [n for n in sent if n not in found]
+        twice = [n for n in found if found[n] > 1]
+        refused = [n for n in found if n not in sent]
+        if lost or twice or refused:
+            sys.exit(f"{round_name}: {place}: lost {lost}, twice {twice}, refused {refused}")
+        clear(place)
     sent.clear()
 
 
@@ -128,7 +184,6 @@ def count_what_is_left():
 
 
 def timed(who, rounds):
-    open(mailbox, "ab").close()
     queue_some()
     start = time.perf_counter()
     deliver().wait()
@@ -155,7 +210,8 @@ def timed(who, rounds):
 
 
 def at_call(call, nth, program):
-    paths = ["-P", mailbox, "-P", mailbox + ".lock"] if program == "mailbox" else []
+    watch = [path for place in places for path in watched(place)] if program == "places" else []
+    paths = [word for path in watch for word in ("-P", path)]
     return ["strace", "-f", "-qqq", "-o", "/dev/null", *paths, "-e", f"trace=?{call}",
             "-e", f"inject=?{call}:signal=KILL:when={nth}"]
 
@@ -184,7 +240,6 @@ def deliver_and_kill(call, nth, program):
 
 
 def calls(program):
-    open(mailbox, "ab").close()
     for call in CALLS[program]:
         for nth in range(1, 100):
             if program == "sendmail":

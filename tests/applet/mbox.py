@@ -13,7 +13,7 @@ import sys
 ADDED = re.compile(
     rb"From (\S+) [A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\n"
     rb"Return-Path: <[^\n]*>\n"
-    rb"Delivered-To: [^\n]+\n"
+    rb"(?:Delivered-To: [^\n]+\n)+"
     rb"(Received: by \S+ \(mtabox\) id ([0-9a-v]{16});\n\t[^\n]+\n"
     rb"(?:Date: [^\n]+\n)?(?:From: [^\n]+\n(?: [^\n]*\n)*)?(?:Message-ID: <[^\n]+>\n)?)?")
 
