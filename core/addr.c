@@ -368,13 +368,15 @@ take_mailbox(struct lexer *l, struct buf *out)
 }
 
 /* Steps over a group's name and its colon: what follows is read as if there were no group
- * and its ';' a comma. */
+ * and its ';' a comma. An address is no group's name: it would be lost as a recipient. */
 static bool
 take_group(struct lexer *l)
 {
 	struct lexer ahead = *l;
 
-	skip_phrase(&ahead);
+	while (ahead.token == ATOM || ahead.token == QUOTED || ahead.token == LITERAL ||
+	       ahead.token == '.')
+		advance(&ahead);
 	if (ahead.token != ':' || ahead.begin == l->begin)
 		return false;
 	advance(&ahead);

@@ -286,6 +286,7 @@ static const struct {
 	{"Undisclosed recipients: ;, a@b", " a@b", 0},
 	{"\"my: group\":a,b;c:d;e", " a b d e", 0},
 	{"open: a, b", " a b", 0},
+	{"[list] x.y: a@b;", " a@b", 0},
 	{"a@b; c@d", " a@b c@d", 0},
 	{"mailto:a@b", " a@b", 0},
 	{"<@x,@y:a@b>, c@d", " a@b c@d", 0},
@@ -296,6 +297,7 @@ static const struct {
 	{"Joe <a@b, c@d>, e@f", "!Joe <a@b!c@d> e@f", 2},
 	{"x \\, \"q, r\" z, a@b", "!x \\!\"q, r\" z a@b", 2},
 	{":, a@b", "!: a@b", 1},
+	{"a@b: c@d, e@f", "!a@b: c@d e@f", 1},
 	/* Without an end. */
 	{"a@b, \"c@d, e@f", " a@b!\"c@d e@f", 1},
 	{"a@b,\n", " a@b!", 1},
