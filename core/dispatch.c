@@ -440,17 +440,22 @@ listen_to(struct dispatch *d, struct crew_worker *w)
 		on_end(d, w);
 }
 
-/* Each slot has its own place: poll passes over those of the free ones. */
+/* Each slot has its own place: poll passes over those of the free ones. It refuses more places
+ * than descriptors are allowed, used or not: it is shown none behind the last that is in use. */
 nfds_t
 dispatch_poll(const struct dispatch *d, struct pollfd *fds)
 {
+	nfds_t count = 0;
+
 	for (size_t n = 0; n < d->crew.slots; n++) {
 		const struct crew_worker *w = &d->crew.slot[n];
 		fds[n] = (struct pollfd){.fd = w->pid ? w->link.fd : -1, .events = POLLIN};
 		if (w->pid && worker_wants_write(&w->link))
 			fds[n].events |= POLLOUT;
+		if (w->pid)
+			count = n + 1;
 	}
-	return d->crew.slots;
+	return count;
 }
 
 void

@@ -56,7 +56,7 @@ void dispatch_finish(struct dispatch *d);
 
 bool dispatch_is_idle(const struct dispatch *d); /* no message and no worker */
 
-/* Fills fds, at most 2 * LIMIT_WORKERS, for poll; returns how many. */
+/* Fills fds, which has room for 2 * LIMIT_WORKERS, for poll; returns how many to show it. */
 nfds_t dispatch_poll(const struct dispatch *d, struct pollfd *fds);
 /* After poll: takes what workers say, and ends those that are long overdue. */
 void dispatch_hear(struct dispatch *d, const struct pollfd *fds);
