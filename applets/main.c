@@ -93,6 +93,21 @@ install(const char *dir, bool symbolic)
 }
 
 static int
+version(void)
+{
+	return file_write(STDOUT_FILENO, STR("mtabox " VERSION "\n")) ? EX_IOERR : EX_OK;
+}
+
+static int
+run(const struct applet *a, int argc, char **argv)
+{
+	log_name(a->name);
+	if (argc == 2 && strcmp(argv[1], "--version") == 0)
+		return version();
+	return a->main(argc, argv);
+}
+
+static int
 mtabox_main(int argc, char **argv)
 {
 	const struct applet *a;
@@ -102,7 +117,7 @@ mtabox_main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0)
 		return usage(STDOUT_FILENO);
 	if (strcmp(argv[1], "--version") == 0)
-		return file_write(STDOUT_FILENO, STR("mtabox " VERSION "\n")) ? EX_IOERR : EX_OK;
+		return version();
 	if (strcmp(argv[1], "--install") == 0) {
 		bool symbolic = argc > 2 && strcmp(argv[2], "-s") == 0;
 		if (argc == 3 + symbolic)
@@ -113,8 +128,7 @@ mtabox_main(int argc, char **argv)
 		log_error("no applet '%s' (mtabox --help lists them)", argv[1]);
 		return EX_USAGE;
 	}
-	log_name(a->name);
-	return a->main(argc - 1, argv + 1);
+	return run(a, argc - 1, argv + 1);
 }
 
 /* Nothing that we open may become standard input, output or error by accident: a log line
@@ -142,6 +156,5 @@ main(int argc, char **argv)
 		environ = nothing;
 		prlimit(0, RLIMIT_CORE, &(struct rlimit){0, 0}, NULL);
 	}
-	log_name(a ? a->name : "mtabox");
-	return a ? a->main(argc, argv) : mtabox_main(argc, argv);
+	return a ? run(a, argc, argv) : mtabox_main(argc, argv);
 }

@@ -31,7 +31,8 @@ static const char usage_text[] =
 	"  -f ADDRESS    envelope sender ('' or '<>': none); also -r\n"
 	"  -F NAME       full name, where the message has no From\n"
 	"  -i, -oi       a line with a lone dot does not end the message\n"
-	"  -bm -bp -bi -bq -bP   send; mailq; newaliases; queue only; print the configuration\n"
+	"  -bm -bp -bi -bq -bP   send; mailq; newaliases (also -I); queue only; print the\n"
+	"                        configuration\n"
 	"  -bv           say who would get mail for the recipients, and send none\n"
 	"  -bs           speak SMTP on standard input and output\n"
 	"  -odb -odi -odq        deliver in the background, wait for it, only queue\n"
@@ -198,6 +199,7 @@ take_option(struct invocation *in, int letter, const char *value, struct args *a
 	case 'r': in->sender = value; break;
 	case 'F': in->name = value; break;
 	case 'b': take_mode(in, value); break;
+	case 'I': in->mode = 'i'; break;
 	case 'q': take_queue(in, value, args); break;
 	case 'o': take_old_option(in, value); break;
 	case 'e': take_old_option(in, (char[]){'e', value[0], '\0'}); break;
