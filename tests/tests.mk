@@ -30,6 +30,8 @@ CHECKS = order='scripts/check-order $(ORDER)' \
 	options='scripts/check-options' \
 	readme='scripts/check-readme' \
 	pages='scripts/check-pages'
+# tests/table: programs that print TAP.
+TABLES = flags exits messages hostile
 BATS = $(patsubst tests/applet/%.bats,%,$(wildcard tests/applet/*.bats))
 
 # Everything, set-up included. Ends with "N passed, N failed".
@@ -40,6 +42,7 @@ test:
 run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
 	@MTABOX=$(abspath $B/mtabox) scripts/run-tests $(CHECKS) \
 		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
+		$(foreach t,$(TABLES),table-$t=tests/table/$t.py) \
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
 		callers=tests/callers/run
 
