@@ -330,10 +330,12 @@ print_expansion(const struct attempt *a, size_t n, const struct local_target *ta
 	clock_read(&now);
 	for (size_t i = 0; i < count; i++) {
 		const struct local_target *t = &targets[i];
-		/* A circle through several .forward files, which none of them shows. */
+		/* A circle through several .forward files, which none of them shows, or aliases.
+		 * In the latter case t is no user; but then n is one, by whose file t came. */
 		bool circle = journal_has_ancestor(&a->journal, n, t->kind, t->address);
+		struct str end = t->kind == JOURNAL_ALIAS ? a->journal.rcpts[n].address : t->address;
 		journal_print_expand(&now, n, circle ? JOURNAL_MAILBOX : t->kind, t->part,
-				     circle ? addr_local(t->address) : t->address, lines);
+				     circle ? addr_local(end) : t->address, lines);
 	}
 	buf_print(&set, "%zu", n);
 	journal_print_outcome(&now, buf_view(&set), &o, lines);
@@ -594,6 +596,7 @@ attempt_content(struct attempt *a, size_t n, struct attempt_content *c)
 	c->facts = encode_facts(&a->envelope.text, &a->envelope.header);
 	settle_facts(a);
 	print_ancestors(a, n, &c->head);
+	c->ancestors = c->head.len;
 	if (a->journal.rcpts[n].bounce) {
 		bounce_content(a, n, c);
 		return;

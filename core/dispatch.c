@@ -241,7 +241,7 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 		.id = str_of(a->id), .host = a->journal.host, .date = a->journal.date,
 		.content = {
 			.head = buf_view(&c.head), .fd = a->claim.fd, .offset = c.offset,
-			.length = c.length, .tail = buf_view(&c.tail),
+			.length = c.length, .tail = buf_view(&c.tail), .pos = c.ancestors,
 		},
 		.retried = a->retried,
 	};

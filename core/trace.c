@@ -28,7 +28,7 @@ is_delivered_to(struct str line, struct str rcpt)
 	return str_ieq(name, STR("Delivered-To")) && str_ieq(str_trim(line), rcpt);
 }
 
-/* In the header of s, from its position on. */
+/* In what is left of the header of s. */
 static bool
 has_delivered_to(struct source s, struct str rcpt)
 {
@@ -58,10 +58,7 @@ has_delivered_to(struct source s, struct str rcpt)
 bool
 trace_is_loop(const struct source *content, struct str rcpt, struct outcome *o)
 {
-	struct source s = *content;
-
-	s.pos = 0;
-	if (!has_delivered_to(s, rcpt))
+	if (!has_delivered_to(*content, rcpt))
 		return false;
 	*o = outcome_make(PERMFAIL, 4, 6, "mail loop: %.*s has had this before", STR_ARG(rcpt));
 	return true;

@@ -96,6 +96,7 @@ enum spool_result attempt_hold(struct attempt *a);
 struct attempt_content {
 	struct str sender;
 	struct buf head, tail;
+	size_t ancestors;        /* of head: for whom it was before, while in this queue */
 	uint64_t offset, length; /* of the file, between them */
 	unsigned facts;          /* encode.h's */
 };

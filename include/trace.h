@@ -18,8 +18,9 @@ void trace_print(struct str sender, struct str rcpt, struct buf *out);
 struct source trace_add(const struct source *content, struct str sender, struct str rcpt,
 			struct buf *space);
 
-/* Does the content's header say that rcpt has had this message before? Then *o is the
- * verdict: permanent, 5.4.6. */
+/* Does the content's header, from its position on, say that rcpt has had this message before?
+ * Then *o is the verdict: permanent, 5.4.6. Before its position is what the queue says of
+ * recipients that led to this one, which is no loop: the message has not been away. */
 bool trace_is_loop(const struct source *content, struct str rcpt, struct outcome *o);
 
 #endif

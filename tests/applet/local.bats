@@ -158,6 +158,24 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	delivered 1 bob
 }
 
+@test "an alias with a command that names itself: the mailbox, too, or where .forward says" {
+	echo 'joe, \joe' >"$S/list"
+	write_aliases "joe: \"|cat >>$S/drop/out\", joe" "bob: :include:$S/list, bob"
+	post joe
+	queue_is_empty
+	delivered 1 joe
+	post bob
+	queue_is_empty
+	delivered 2 joe
+	delivered 1 bob
+	forwards joe bob
+	post joe
+	queue_is_empty
+	delivered 2 bob
+	same "$(grep -c ^hello "$S/drop/out")" 3
+	has_not "$S/log" bounced
+}
+
 @test "a command that refuses the mail for good: a bounce, once, for all of its message" {
 	write_aliases "robot: \"|/bin/sh -c 'echo we are closed; exit 69'\""
 	letter | expect 0 sendmail -odq -i -f joe robot
@@ -236,16 +254,36 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	delivered 0 joe
 }
 
-@test ".forward round in a circle: a bounce" {
+@test ".forward round in a circle: it ends in a mailbox" {
 	forwards joe bob
 	forwards bob joe
-	letter | expect 0 sendmail -odq -i -f root joe
-	flush
+	post joe
 	queue_is_empty
-	delivered 1 root
-	has "$S/mail/root" "loop"
-	delivered 0 joe
-	delivered 0 bob
+	same "$(($(mail_count joe) + $(mail_count bob)))" 1
+	has_not "$S/log" bounced
+}
+
+@test ".forward to a list that leads back: each member gets it once" {
+	write_aliases "plain: joe, bob" "list: joe, bob, \"|cat >>$S/drop/list\""
+	for list in plain list; do
+		forwards joe "$list"
+		forwards bob "$list"
+		post joe
+		queue_is_empty
+	done
+	delivered 2 joe
+	delivered 2 bob
+	same "$(grep -c ^hello "$S/drop/list")" 1
+	has_not "$S/log" bounced
+}
+
+@test "two that forward to each other, both addressed: none is left without" {
+	forwards joe bob
+	forwards bob joe
+	post joe bob
+	queue_is_empty
+	[ "$(($(mail_count joe) + $(mail_count bob)))" -ge 1 ]
+	has_not "$S/log" bounced
 }
 
 @test ".forward: mail that comes back is not sent round again" {

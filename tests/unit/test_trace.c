@@ -12,7 +12,7 @@
 static struct source
 message(const char *head, const char *tail)
 {
-	return (struct source){.head = str_of(head), .fd = -1, .tail = str_of(tail), .pos = 3};
+	return (struct source){.head = str_of(head), .fd = -1, .tail = str_of(tail)};
 }
 
 static void
@@ -72,12 +72,25 @@ test_is_loop(void **state)
 	}
 }
 
+static void
+test_ancestors(void **state)
+{
+	struct source content = message(DELIVERED_TO "A: b\n", "\nx");
+	struct outcome o;
+
+	(void)state;
+	assert_true(trace_is_loop(&content, STR("root@router"), &o));
+	content.pos = strlen(DELIVERED_TO);
+	assert_false(trace_is_loop(&content, STR("root@router"), &o));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_add),
 		cmocka_unit_test(test_is_loop),
+		cmocka_unit_test(test_ancestors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
