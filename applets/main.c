@@ -151,6 +151,8 @@ main(int argc, char **argv)
 	/* Errors of a write like any other. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	/* Ignored, as a daemon may hand it down, no child would have a status. */
+	signal(SIGCHLD, SIG_DFL);
 	if (getauxval(AT_SECURE)) {
 		static char *nothing[1];
 		environ = nothing;

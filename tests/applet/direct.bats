@@ -178,6 +178,17 @@ direct() {
 	same "$(stat -c %a "$S/dialogue")" 600
 }
 
+@test "a caller that ignores SIGCHLD" {
+	write_aliases "robot: \"|cat >>$S/out.robot; exit 0\""
+	install -m 666 /dev/null "$S/out.robot"
+	letter | expect 0 /usr/bin/python3 -c 'import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])' "$MTABOX" sendmail -C "$conf" -odd robot
+	silent
+	same "$(grep -c ^hello "$S/out.robot")" 1
+	has_not "$S/log" died
+}
+
 @test "-oeq and -eq: no words, the same status" {
 	relay "smtp://127.0.0.1:1"
 	local option
