@@ -435,11 +435,12 @@ static struct str
 find_target(const struct attempt *a, bool of_bounce)
 {
 	const struct conf *c = a->conf;
-	struct str target = str_of(*c->bounce_to ? c->bounce_to : c->postmaster);
+	struct str sender = a->envelope.sender;
+	struct str other = str_of(*c->bounce_to ? c->bounce_to : c->postmaster);
 
-	if (!of_bounce && a->envelope.sender.len)
-		target = a->envelope.sender;
-	return is_unreachable(a, target) ? (struct str){0} : target;
+	if (!of_bounce && sender.len && !is_unreachable(a, sender))
+		return sender;
+	return is_unreachable(a, other) ? (struct str){0} : other;
 }
 
 static bool

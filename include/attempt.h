@@ -84,8 +84,9 @@ enum attempt_next {
 };
 enum attempt_next attempt_conclude(struct attempt *a);
 
-/* Adds a recipient for failures that nobody knows of: the sender, or for bounces that failed
- * and mail without a sender bounce_to or postmaster. False: there is nobody to tell. */
+/* Adds a recipient for failures that nobody knows of: the sender; for bounces that failed, and
+ * where there is no sender or none who can be reached, bounce_to or postmaster. False: there
+ * is nobody to tell. */
 bool attempt_add_bounce(struct attempt *a);
 
 /* Nobody to tell: to H<id>, for an operator. The claim is gone. SPOOL_GONE, or SPOOL_ERROR:

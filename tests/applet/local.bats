@@ -199,6 +199,22 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	has "$S/mail/bob" "Final-Recipient: rfc822; gone@router.example"
 }
 
+@test "a sender whose .forward refuses bounces: what fails later is the postmaster's to know" {
+	write_aliases "gone: \"|exit 67\"" "later: \"|test -e $S/drop/ready && exit 67; exit 75\""
+	forwards joe '\joe' '"|exit 67"'
+	letter | expect 0 sendmail -odq -i -f joe gone later
+	flush
+	spool_is Q
+	delivered 1 joe
+	delivered 1 bob
+	touch "$S/drop/ready"
+	flush
+	queue_is_empty
+	delivered 1 joe
+	delivered 2 bob
+	mbox content "$S/mail/bob" 2 | grep -q "later@router.example"
+}
+
 @test "the alias is mended while its mail waits" {
 	write_aliases "robot: bob, |"
 	post robot
