@@ -39,7 +39,8 @@ deliver(struct dispatch *d, struct attempt *a)
 		attempt_want(a, n);
 	while (a->waiting > 0 || a->taken > 0) {
 		dispatch_assign(d, a);
-		if (a->taken == 0)
+		/* A worker whose work is done can take more, or makes room by its end. */
+		if (a->taken == 0 && d->crew.relays + d->crew.locals == 0)
 			give_up(a);
 		else
 			listen_until(d, INT64_MAX);

@@ -66,6 +66,17 @@ bounced_as() {
 	queue_is_empty
 }
 
+@test "without a queue: more domains than workers" {
+	name_server
+	exchanger first 1
+	exchanger second 2
+	zone 'x.example MX 3 a.x.example' "a.x.example A $net.1" \
+		'y.example MX 3 a.y.example' "a.y.example A $net.2"
+	letter | expect 0 sendmail -odd -O workers=1 -f '' one@x.example two@y.example
+	kept first 1
+	kept second 1
+}
+
 @test "the first exchanger is dead: the next one takes it" {
 	name_server
 	exchanger live 2
