@@ -16,7 +16,7 @@ enum {
 /* Resent- fields stand together, so do those of recipients. */
 enum name {
 	DATE, MESSAGE_ID, FROM, SENDER, REPLY_TO, MIME, TYPE, ENCODING, TO, CC, BCC, RETURN_PATH,
-	CONTENT_LENGTH,
+	CONTENT_LENGTH, RECEIVED,
 	RESENT_DATE, RESENT_MESSAGE_ID, RESENT_FROM, RESENT_SENDER,
 	RESENT_TO, RESENT_CC, RESENT_BCC,
 	OTHER
@@ -25,6 +25,7 @@ enum name {
 static const char *const names[OTHER] = {
 	"Date", "Message-ID", "From", "Sender", "Reply-To", "MIME-Version", "Content-Type",
 	"Content-Transfer-Encoding", "To", "Cc", "Bcc", "Return-Path", "Content-Length",
+	"Received",
 	"Resent-Date", "Resent-Message-ID", "Resent-From", "Resent-Sender",
 	"Resent-To", "Resent-Cc", "Resent-Bcc",
 };
@@ -171,6 +172,7 @@ end_field(struct header *h)
 	bool wanted = h->take_recipients && names_recipients(h, name);
 
 	h->name = name;
+	h->hops += name == RECEIVED;
 	note_fact(&h->facts, name, str_trim(value));
 	if (wanted)
 		addr_parse_list(str_trim(value), visit, complain, h);

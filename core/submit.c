@@ -155,6 +155,9 @@ collect_recipients(struct intake *i)
 	struct submission *sub = i->sub;
 	uint64_t limit = sub->conf->recipient_limit;
 
+	/* RFC 5321 6.3: aliases lead out, and something out there brings it back. */
+	if (i->header.hops > LIMIT_HOPS)
+		return refuse(i, EX_DATAERR, "a mail loop: over 100 Received fields");
 	if (i->header.bad > 0)
 		return refuse(i, EX_DATAERR, buf_cstr(&i->header.complaint));
 	for (size_t n = 0; n < i->header.recipients.count && sub->take_recipients; n++)

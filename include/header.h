@@ -47,6 +47,7 @@ struct header {
 				       empty line behind them */
 	struct addr_set recipients; /* of To, Cc, Bcc, or where there are Resent- fields of the
 				       newest (first) Resent- block instead; filled by the end */
+	unsigned hops;              /* Received fields */
 	size_t bad;                 /* addresses of those fields that could not be read */
 	struct buf complaint;       /* the first of them, in words: field, text, why */
 	struct buf line;            /* at the end: bytes of the body */

@@ -10,6 +10,7 @@ enum {
 	LIMIT_LOG_LINE = 1000,         /* one log line; what is longer ends in "..." */
 	LIMIT_HEADER = 1 << 20,        /* a message's header, all fields together */
 	LIMIT_FIELD_NAME = 256,        /* of a header field; a longer one starts the body */
+	LIMIT_HOPS = 100,              /* Received fields of a message: it goes in a circle */
 	LIMIT_ADDRESS = 1000,          /* one address, canonical form */
 	LIMIT_CONF_FILE = 256 << 10,
 	LIMIT_ALIASES_FILE = 4 << 20,

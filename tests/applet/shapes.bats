@@ -71,6 +71,17 @@ whole() {
 	spool_is ''
 }
 
+# received N: a message that has come by so many systems.
+received() { yes 'received: by x.example; Thu, 1 Jan 1970 00:00:00 +0000' | head -n "$1" && printf '\nhello\n'; }
+
+@test "a mail loop: over 100 Received fields" {
+	received 101 | expect 65 sendmail -odq "$me"
+	says 'mail loop'
+	spool_is ''
+	received 100 >big
+	whole big
+}
+
 @test "5 MB of random bytes" {
 	{ printf 'Subject: x\n\n'; head -c 5000000 /dev/urandom | tr -d '\r'; echo; } >big
 	whole big
