@@ -88,6 +88,8 @@ expands() {
 	says 'the alias a1 leads too far'
 	same "$(rcpts)" ''
 	same "$(field alias)" a1
+	expect 0 sendmail -bv a1
+	prints 'a1... waits: the alias leads too far'
 }
 
 @test "too many targets: the same" {
