@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "alias.h"
+#include "codec.h"
 #include "limit.h"
 
 #include <stdlib.h>
@@ -350,7 +351,6 @@ struct place {
 	struct str path;                 /* or empty */
 	const struct place *from;
 	unsigned depth;
-	unsigned specials;               /* met so far */
 };
 
 static enum alias_result expand(struct walk *w, struct place *p);
@@ -421,6 +421,15 @@ take_address(struct walk *w, const struct place *p, bool final)
 	return w->state[next] == NEW ? expand_entry(w, next, address, p) : ALIAS_EXPANDED;
 }
 
+static unsigned
+part_id(const struct buf *text)
+{
+	uint32_t checksum = codec_crc32(buf_view(text));
+
+	return checksum ? checksum : 1;
+}
+
+/* w->text is the part's. */
 static enum alias_result
 add_part(struct walk *w, struct place *p)
 {
@@ -430,7 +439,7 @@ add_part(struct walk *w, struct place *p)
 		return unusable(w, p, "a command or file in a list that is included");
 	if ((f->part_count & (f->part_count - 1)) == 0)
 		f->parts = buf_array(f->parts, 2 * f->part_count + 1, sizeof *f->parts);
-	f->parts[f->part_count++] = (struct alias_part){p->entry, ++p->specials};
+	f->parts[f->part_count++] = (struct alias_part){p->entry, part_id(&w->text)};
 	return check_count(w);
 }
 
@@ -560,7 +569,7 @@ alias_expand_fully(const struct alias_file *file, struct str address,
 }
 
 int
-alias_part(const struct alias_file *file, struct str name, unsigned number,
+alias_part(const struct alias_file *file, struct str name, unsigned id,
 	   struct buf *target)
 {
 	struct buf user = {0};
@@ -575,7 +584,7 @@ alias_part(const struct alias_file *file, struct str name, unsigned number,
 		return -1;
 	struct targets t = targets_of(&file->entries[index]);
 	while (rc && next_target(&t, &next))
-		if (read_target(next, target, &why) == SPECIAL && --number == 0)
+		if (read_target(next, target, &why) == SPECIAL && part_id(target) == id)
 			rc = 0;
 	return rc;
 }

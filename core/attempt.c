@@ -332,7 +332,8 @@ print_expansion(const struct attempt *a, size_t n, const struct local_target *ta
 		const struct local_target *t = &targets[i];
 		/* A circle through several .forward files, which none of them shows, or aliases.
 		 * In the latter case t is no user; but then n is one, by whose file t came. */
-		bool circle = journal_has_ancestor(&a->journal, n, t->kind, t->address);
+		bool circle = !t->part &&
+			      journal_has_ancestor(&a->journal, n, t->kind, t->address);
 		struct str end = t->kind == JOURNAL_ALIAS ? a->journal.rcpts[n].address : t->address;
 		journal_print_expand(&now, n, circle ? JOURNAL_MAILBOX : t->kind, t->part,
 				     circle ? addr_local(end) : t->address, lines);
@@ -580,7 +581,7 @@ print_ancestors(const struct attempt *a, size_t n, struct buf *out)
 {
 	const struct journal_rcpt *r = &a->journal.rcpts[n], *rcpts = a->journal.rcpts;
 
-	if (r->parent && r->kind != JOURNAL_ADDRESS && r->kind != JOURNAL_ALIAS)
+	while (r->parent && r->kind != JOURNAL_ADDRESS && r->kind != JOURNAL_ALIAS)
 		r = &rcpts[r->parent - 1];
 	for (; r->parent; r = &rcpts[r->parent - 1]) {
 		struct route to = {.address = rcpts[r->parent - 1].address};

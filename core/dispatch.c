@@ -135,7 +135,7 @@ dispatch_route(const struct dispatch *d, const struct attempt *a, size_t n)
 	if (r->kind == JOURNAL_ADDRESS || (r->kind == JOURNAL_ALIAS && !is_alias(d, r)))
 		return route_find(&d->site->conf, attempt_sender(a, n), r->address);
 	/* A part's address says whose it is; the recipient is whose place it takes. */
-	if (r->kind == JOURNAL_ALIAS_PART || r->kind == JOURNAL_FORWARD_PART)
+	while (r->kind == JOURNAL_ALIAS_PART || r->kind == JOURNAL_FORWARD_PART)
 		r = &a->journal.rcpts[r->parent - 1];
 	return (struct route){.kind = ROUTE_LOCAL, .key = ROUTE_LOCAL_KEY, .address = r->address};
 }
@@ -247,7 +247,7 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 	};
 	struct crew_worker *w = crew_local(&d->crew, &job);
 	if (w) {
-		w->alias = alias;
+		w->alias = alias || rcpt.kind == JOURNAL_ALIAS_PART;
 		attempt_take(a, n, mark_of(w));
 	} else if (errno != EAGAIN) {
 		struct outcome o = outcome_from_errno(errno, "starting a delivery process");

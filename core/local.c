@@ -163,7 +163,7 @@ print_expansion(struct delivery *d, const struct alias_found *found)
 	for (size_t n = 0; n < found->left.count; n++)
 		buf_print(&d->expansion, "left %.*s\n", STR_ARG(addr_set_get(&found->left, n)));
 	for (size_t n = 0; n < found->part_count; n++) {
-		buf_print(&d->expansion, "part %u ", found->parts[n].number);
+		buf_print(&d->expansion, "part %u ", found->parts[n].id);
 		addr_print_local(found->parts[n].entry->name, &d->expansion);
 		buf_putc(&d->expansion, '\n');
 	}
@@ -203,19 +203,27 @@ become_nobody(struct delivery *d, struct outcome *o)
 	return -1;
 }
 
+/* Where the file has been edited meanwhile, its entry is expanded anew: those who are in
+ * the message already do not get it again. */
 static struct outcome
 deliver_alias_part(struct delivery *d)
 {
+	const struct journal_rcpt *r = d->job->rcpt;
+	const struct alias_file *file = d->job->aliases;
+	const char *path = d->job->conf->aliases;
 	struct buf target = {0};
-	struct outcome o;
+	struct outcome o = {0};
 
 	if (become_nobody(d, &o))
 		return o;
-	if (alias_part(d->job->aliases, d->job->rcpt->address, d->job->rcpt->part, &target))
-		o = outcome_make(TEMPFAIL, 2, 4, "%s does not have that command or file for %.*s "
-				 "any more", d->job->conf->aliases, STR_ARG(d->job->rcpt->address));
-	else
+	if (alias_part(file, r->address, r->part, &target) == 0) {
 		o = deliver_to(d, &target);
+	} else {
+		user_free(&d->user);
+		if (!expand(d, file, r->address, path, &o))
+			o = outcome_make(TEMPFAIL, 2, 4, "%s does not have %.*s any more",
+					 path, STR_ARG(r->address));
+	}
 	buf_free(&target);
 	return o;
 }
@@ -315,9 +323,11 @@ deliver_by_forward(struct delivery *d)
 	if (read_forward(d, &path, &text, &o) == 0) {
 		alias_parse_forward(&forward, buf_view(&text), user);
 		addr_print_local(user, &name);
-		if (r->kind == JOURNAL_FORWARD_PART)
-			o = alias_part(&forward, buf_view(&name), r->part, &target) ?
-				deliver_to_mailbox(d) : deliver_to(d, &target);
+		bool part = r->kind == JOURNAL_FORWARD_PART;
+		if (part && alias_part(&forward, buf_view(&name), r->part, &target) == 0)
+			o = deliver_to(d, &target);
+		else if (part && forward.count == 0)
+			buf_puts(&d->expansion, "mailbox\n"); /* once for all parts */
 		else if (!expand(d, &forward, d->job->address, buf_cstr(&path), &o))
 			o = deliver_to_mailbox(d);
 		alias_free(&forward);
@@ -407,7 +417,7 @@ local_parse_target(struct str *payload, struct local_target *t)
 		t->kind = JOURNAL_ALIAS;
 	} else if (str_eq(word, STR("part"))) {
 		t->kind = JOURNAL_ALIAS_PART;
-		if (str_number(str_cut(&line, ' '), LIMIT_ALIAS_FANOUT, &part) || part == 0)
+		if (str_number(str_cut(&line, ' '), UINT32_MAX, &part) || part == 0)
 			return -1;
 		t->part = (unsigned)part;
 		t->address = line;

@@ -49,14 +49,15 @@ void alias_parse_forward(struct alias_file *file, struct str text, struct str us
 
 void alias_free(struct alias_file *file);
 
-/* A "|command" or "/file": the number-th, from 1, among those of its entry. */
+/* A "|command" or "/file" of an entry: known by a checksum of its text, never 0, so that
+ * an edit of the file while its mail waits does not give that to its neighbour. */
 struct alias_part {
 	const struct alias_entry *entry;
-	unsigned number;
+	unsigned id;
 };
 
-/* What a name stands for, no two the same. Users of this device have no domain here. parts
- * belong to the alias_file. */
+/* What a name stands for: addresses and left no two the same. Users of this device have
+ * no domain here. parts belong to the alias_file. */
 struct alias_found {
 	struct addr_set addresses; /* for these the file has nothing more to say */
 	struct addr_set left;      /* local names still to be expanded by the aliases file */
@@ -99,7 +100,7 @@ enum alias_result alias_expand_fully(const struct alias_file *file, struct str a
 
 /* *target becomes the text of a part, "|command with arguments" or "/file", without quotes.
  * name: its entry's, as addr_print_local gives it. 0; -1: there is no such target any more. */
-int alias_part(const struct alias_file *file, struct str name, unsigned number,
+int alias_part(const struct alias_file *file, struct str name, unsigned id,
 	       struct buf *target);
 
 #endif

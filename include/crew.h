@@ -17,7 +17,7 @@ struct crew_worker {
 	pid_t pid;               /* 0: the slot is free */
 	unsigned char number;    /* of the slot */
 	struct worker_link link;
-	bool local, alias;       /* alias: it expands one, and does nothing else */
+	bool local, alias;       /* alias: it speaks for the aliases file */
 	uint32_t job[CREW_JOBS]; /* their numbers, oldest first */
 	unsigned jobs;
 	bool failed;             /* its destination cannot be used: it is on its way out */

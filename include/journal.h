@@ -12,7 +12,7 @@
  *	failed 1795341301 86467123 5f3a9c0d11e2b3a4 1 2-3 5.1.1 550 no such user 11223344
  *	mailbox 1795341301 86467123 5f3a9c0d11e2b3a4 1 4 2049 131083 40960 a0b1c2d3
  *	bounce 1795341302 86468000 5f3a9c0d11e2b3a4 1 2-3 alice@router.example 99887766
- *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 alias-part 1 robot 31d2a6f0
+ *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 alias-part 22 robot 31d2a6f0
  *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 address bob@mail.example 5b7c9d01
  *
  * RCPTS are indices: the envelope's recipients in order, then one for each bounce and each
@@ -44,7 +44,7 @@ enum journal_kind {
 struct journal_rcpt {
 	struct str address;      /* or a name without domain: never a command's text */
 	enum journal_kind kind;
-	unsigned part;           /* of a PART, from 1; else 0 */
+	unsigned part;           /* of a PART, alias_part.id; else 0 */
 	enum journal_fate fate;
 	bool bounced;            /* failed, and a bounce covers it */
 	bool has_mailbox;        /* a local delivery began: these three say where */

@@ -33,8 +33,8 @@ struct local_job {
 _Noreturn void local_run(const struct local_job *job, struct worker_link *runner);
 
 /* The lines of a WORKER_EXPAND's payload: "address joe@example.org", "left root" (a name for
- * the aliases file), "part 2 robot", "mailbox" (the recipient's own). Takes the first one off
- * *payload; all but kind may be without use. 0, or -1: malformed. */
+ * the aliases file), "part 2212294583 robot" (alias_part), "mailbox" (the recipient's own).
+ * Takes the first one off *payload; all but kind may be without use. 0, or -1: malformed. */
 struct local_target {
 	enum journal_kind kind;
 	unsigned part;

@@ -227,15 +227,58 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	delivered 1 joe
 }
 
-@test "what the alias file no longer has is not delivered elsewhere by chance" {
-	write_aliases "robot: \"|exit 75\", $S/drop/file"
+@test "an alias with parts is edited while one of them waits: the file as it is now counts" {
+	write_aliases "robot: \"|cat >>$S/drop/done\", \"|exit 75\", $S/drop/file"
 	post robot
 	spool_is Q
-	write_aliases "robot: joe"
+	write_aliases "robot: \"|cat >>$S/drop/new\", $S/drop/file, joe, \"|cat >>$S/drop/done\""
+	flush
+	queue_is_empty
+	same "$(grep -c ^hello "$S/drop/done")" 1
+	same "$(grep -c ^hello "$S/drop/new")" 1
+	same "$(mbox count "$S/drop/file")" 1
+	same "$(mbox count "$S/mail/joe")" 1
+	has "$S/drop/new" "Delivered-To: robot@router.example"
+}
+
+@test "parts of an alias change places while one of them waits: each gets the mail" {
+	local a="\"|cat >>$S/drop/a\"" b="\"|test -e $S/drop/ready && cat >>$S/drop/b || exit 75\""
+	write_aliases "robot: $a, $b"
+	post robot
+	spool_is Q
+	touch "$S/drop/ready"
+	write_aliases "robot: $b, $a"
+	flush
+	queue_is_empty
+	same "$(grep -c ^hello "$S/drop/a")" 1
+	same "$(grep -c ^hello "$S/drop/b")" 1
+}
+
+@test "the alias is gone while its command waits: so does the mail" {
+	write_aliases "robot: \"|exit 75\""
+	post robot
+	write_aliases "other: joe"
 	flush
 	spool_is Q
-	deferred "does not have that command or file"
+	deferred "does not have robot any more"
 	delivered 0 joe
+}
+
+@test ".forward is edited, or goes, while its commands wait" {
+	forwards joe '"|exit 75"' '"|exit  75"' bob
+	post joe
+	spool_is Q
+	forwards joe '"|exit  75"' bob "\"|cat >>$S/drop/out\""
+	chmod 1777 "$S/drop"
+	flush
+	spool_is Q
+	same "$(grep -c ^hello "$S/drop/out")" 1
+	delivered 1 bob
+	rm "$S/home/joe/.forward"
+	flush
+	queue_is_empty
+	delivered 1 joe
+	delivered 1 bob
 }
 
 # --- .forward -------------------------------------------------------------------------------
