@@ -127,3 +127,12 @@ str_number(struct str s, uint64_t max, uint64_t *value)
 	*value = v;
 	return 0;
 }
+
+bool
+str_is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] & 0x80)
+			return false;
+	return true;
+}

@@ -44,5 +44,6 @@ char str_lower(char c);
 int str_hex(char c);         /* the value of a hexadecimal digit of either case, or -1 */
 bool str_is_blank(char c);   /* space or tab */
 bool str_is_control(char c); /* below space, or DEL */
+bool str_is_ascii(struct str s); /* no byte above 127 */
 
 #endif
