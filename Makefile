@@ -3,7 +3,7 @@
 # Core modules, bottom to top: the object list, the reading order and the law.
 # A module may include only modules to its left (scripts/check-order).
 BASE  = fmt calendar nap log str buf stamp clock io file
-FORM  = args outcome codec date ip addr text header alias url conf rewrite envelope journal retry
+FORM  = args outcome codec date ip addr text header alias url conf rewrite notify envelope journal retry
 PROTO = sasl reply smtp smtpd encode wire render dsn
 WORLD = spool rr dns net cert curve trust tls sandbox worker user trace mbox maildir pipe local secret relay
 TOP   = site agenda route outage verify submit session attempt crew dispatch direct watch queue runner

@@ -12,6 +12,8 @@ enum {
 	LIMIT_FIELD_NAME = 256,        /* of a header field; a longer one starts the body */
 	LIMIT_HOPS = 100,              /* Received fields of a message: it goes in a circle */
 	LIMIT_ADDRESS = 1000,          /* one address, canonical form */
+	LIMIT_ORCPT = 500,             /* of RCPT; RFC 3461 4.2 */
+	LIMIT_ENVID = 100,             /* of MAIL; RFC 3461 4.4 */
 	LIMIT_CONF_FILE = 256 << 10,
 	LIMIT_ALIASES_FILE = 4 << 20,
 	LIMIT_ALIAS_DEPTH = 20,        /* aliases that lead to aliases */
