@@ -65,6 +65,16 @@ print_line(const char *keyword, struct str value, struct buf *out)
 	buf_putc(out, '\n');
 }
 
+static void
+print_notify(const struct notify *n, enum notify_of of, struct buf *out)
+{
+	char text[NOTIFY_TEXT];
+
+	notify_print(n, of, text);
+	if (*text)
+		buf_print(out, "dsn%s\n", text);
+}
+
 void
 envelope_print(const struct envelope *e, struct buf *out)
 {
@@ -84,8 +94,11 @@ envelope_print(const struct envelope *e, struct buf *out)
 	if (e->name.len > 0)
 		print_line("name", e->name, out);
 	print_line("sender", e->sender, out);
-	for (size_t i = 0; i < e->rcpt_count; i++)
+	print_notify(&e->notify, NOTIFY_MAIL, out);
+	for (size_t i = 0; i < e->rcpt_count; i++) {
 		print_line(e->rcpts[i].alias ? "alias" : "rcpt", e->rcpts[i].address, out);
+		print_notify(&e->rcpts[i].notify, NOTIFY_RCPT, out);
+	}
 	buf_putc(out, '\n');
 
 	copy.offset = out->len - start;
@@ -186,7 +199,18 @@ parse_submitter(struct str value, struct envelope *e)
 	return true;
 }
 
-/* Takes a recipient's line off *rest. NULL, or what is wrong with it. */
+/* Takes a line "dsn", if there is one, off *rest. */
+static const char *
+parse_notify(struct str *rest, enum notify_of of, struct notify *n)
+{
+	struct str value;
+
+	*n = (struct notify){0};
+	return take_line(rest, STR("dsn"), &value) && notify_parse(n, of, value) ?
+		       "a line dsn in the envelope is damaged" : NULL;
+}
+
+/* Takes a recipient's lines off *rest. NULL, or what is wrong with them. */
 static const char *
 parse_rcpt(struct str *rest, struct envelope_rcpt *r)
 {
@@ -195,10 +219,10 @@ parse_rcpt(struct str *rest, struct envelope_rcpt *r)
 		return "the envelope's recipients are damaged";
 	if (!envelope_is_address(r->address) || (r->alias && addr_domain(r->address).len > 0))
 		return "a recipient in the envelope is no address";
-	return NULL;
+	return parse_notify(rest, NOTIFY_RCPT, &r->notify);
 }
 
-/* What stands behind the sender: one line for each recipient and the empty line. */
+/* What stands behind the sender and his wishes: the recipients and the empty line. */
 static const char *
 parse_rcpts(struct str rest, struct envelope *e)
 {
@@ -210,11 +234,12 @@ parse_rcpts(struct str rest, struct envelope *e)
 		lines += rest.ptr[i] == '\n';
 	if (lines < 2)
 		return "the envelope has no recipient";
+	if (!str_eq(str_from(rest, rest.len - 2), STR("\n\n")))
+		return "the envelope has no empty line";
 	e->rcpts = rcpts = buf_array(NULL, lines - 1, sizeof *rcpts);
-	while (!why && e->rcpt_count < lines - 1)
+	do
 		why = parse_rcpt(&rest, &rcpts[e->rcpt_count++]);
-	if (!why && !str_eq(rest, STR("\n")))
-		why = "the envelope has no empty line";
+	while (!why && !str_eq(rest, STR("\n")));
 	return why;
 }
 
@@ -222,6 +247,7 @@ static const char *
 parse(struct str text, struct envelope *e)
 {
 	struct str rest = str_from(text, ENVELOPE_FIXED), value;
+	const char *why;
 
 	if (envelope_parse_fixed(text, &e->offset, &e->length))
 		return "not an envelope of this version";
@@ -243,7 +269,8 @@ parse(struct str text, struct envelope *e)
 		return "the envelope's line sender is damaged";
 	if (e->sender.len > 0 && !envelope_is_address(e->sender))
 		return "the sender in the envelope is no address";
-	return parse_rcpts(rest, e);
+	why = parse_notify(&rest, NOTIFY_MAIL, &e->notify);
+	return why ? why : parse_rcpts(rest, e);
 }
 
 int

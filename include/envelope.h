@@ -11,20 +11,25 @@
  *	submitter 1000 alice
  *	name Alice Liddell
  *	sender alice@router.example
+ *	dsn RET=HDRS ENVID=q+2B1
  *	rcpt root
  *	rcpt bob@mail.example
+ *	dsn NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bob@mail.example
  *	alias robot
  *	(empty line, then the message at that offset, then the journal)
  *
  * "rcpt" is somebody for whom the aliases file has nothing more to say, "alias" a local name
- * to be expanded by it at delivery (alias.h). "name" stands only where -F gave one; "sender" alone is the null sender. Everything a file
- * says is checked: it may have been damaged or written by somebody else.
+ * to be expanded by it at delivery (alias.h). "name" stands only where -F gave one; "sender"
+ * alone is the null sender. "dsn" is what the sender wants to be told (notify.h), and belongs
+ * to the line before it. Everything a file says is checked: it may have been damaged or
+ * written by somebody else.
  */
 #ifndef ENVELOPE_H
 #define ENVELOPE_H
 
 #include "addr.h"
 #include "header.h"
+#include "notify.h"
 #include "stamp.h"
 #include "text.h"
 
@@ -33,6 +38,7 @@ enum { ENVELOPE_FIXED = 97 }; /* bytes of the two lines of fixed width */
 struct envelope_rcpt {
 	struct str address;
 	bool alias;              /* to be expanded by the aliases file; no domain */
+	struct notify notify;
 };
 
 struct envelope {
@@ -44,6 +50,7 @@ struct envelope {
 	struct str login;        /* their name, may be empty */
 	struct str name;         /* full name for an added From, may be empty */
 	struct str sender;       /* "" is the null sender */
+	struct notify notify;    /* of the message */
 	const struct envelope_rcpt *rcpts; /* at least one */
 	size_t rcpt_count;
 };
