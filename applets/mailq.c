@@ -143,7 +143,7 @@ put_message(struct listing *l, const struct name *name, const struct envelope *e
 	l->bytes += e->length;
 	for (size_t n = 0; n < j->count; n++) {
 		const struct journal_rcpt *r = &j->rcpts[n];
-		if (r->fate == JOURNAL_SENT || (r->fate == JOURNAL_FAILED && r->bounced))
+		if (r->fate == JOURNAL_SENT || (r->fate == JOURNAL_FAILED && !journal_owes(j, r)))
 			continue;
 		/* One reason for several recipients stands once. */
 		if (n == 0 || !str_eq(last, r->last) || !last.len)

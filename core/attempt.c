@@ -261,7 +261,7 @@ static bool
 same_outcome(const struct outcome *a, const struct outcome *b)
 {
 	return a->verdict == b->verdict && a->subject == b->subject && a->detail == b->detail &&
-	       a->code == b->code && strcmp(a->text, b->text) == 0;
+	       a->code == b->code && a->passed == b->passed && strcmp(a->text, b->text) == 0;
 }
 
 static void
@@ -374,7 +374,7 @@ settle_verdicts(struct attempt *a, struct buf *last)
 		return;
 	print_verdicts(a, last);
 	remember(a, buf_view(last));
-	if (journal_pending(&a->journal) || journal_unbounced(&a->journal))
+	if (journal_pending(&a->journal) || journal_owed(&a->journal))
 		put_lines(a, buf_view(last), weight_of(&a->verdict));
 }
 
@@ -406,12 +406,12 @@ attempt_conclude(struct attempt *a)
 		buf_free(&last);
 		return ATTEMPT_REMOVED;
 	}
-	if (journal_pending(&a->journal) == 0 && journal_unbounced(&a->journal) == 0)
+	if (journal_pending(&a->journal) == 0 && journal_owed(&a->journal) == 0)
 		next = finish(a, buf_view(&last));
 	else if (a->unwritten.len > 0)
 		next = ATTEMPT_STUCK;
 	else
-		next = journal_unbounced(&a->journal) ? ATTEMPT_BOUNCE : ATTEMPT_LATER;
+		next = journal_owed(&a->journal) ? ATTEMPT_BOUNCE : ATTEMPT_LATER;
 	buf_free(&last);
 	return next;
 }
@@ -444,12 +444,6 @@ find_target(const struct attempt *a, bool of_bounce)
 	return is_unreachable(a, other) ? (struct str){0} : other;
 }
 
-static bool
-needs_bounce(const struct journal_rcpt *r)
-{
-	return r->fate == JOURNAL_FAILED && !r->bounced;
-}
-
 /* The line that makes a recipient of who is told. With no second file there is no crash
  * between the failure and the bounce. */
 bool
@@ -461,18 +455,21 @@ attempt_add_bounce(struct attempt *a)
 	struct buf set = {0}, lines = {0};
 	struct stamp now;
 
-	while (!needs_bounce(&j->rcpts[first]))
+	while (!journal_owes(j, &j->rcpts[first]))
 		first++;
 	bool of_bounce = j->rcpts[first].bounce;
+	enum journal_fate fate = j->rcpts[first].fate;
 	struct str target = find_target(a, of_bounce);
 	for (size_t n = 0; n < before; n++)
-		covered[n] = needs_bounce(&j->rcpts[n]) && (j->rcpts[n].bounce != 0) == of_bounce;
+		covered[n] = journal_owes(j, &j->rcpts[n]) && j->rcpts[n].fate == fate &&
+			     (j->rcpts[n].bounce != 0) == of_bounce;
 	if (target.len) {
 		clock_read(&now);
 		journal_print_set(j, covered, &set);
 		journal_print_bounce(&now, buf_view(&set), target, &lines);
-		log_info("%s: undeliverable: a bounce goes to <%.*s>", a->id, STR_ARG(target));
 		append(a, buf_view(&lines), SYNCED);
+		log_info("%s: %s goes to <%.*s>", a->id, fate == JOURNAL_SENT ?
+			 "delivered: a report" : "undeliverable: a bounce", STR_ARG(target));
 	}
 	free(covered);
 	buf_free(&set);
@@ -547,6 +544,16 @@ bounce_date(const struct attempt *a, size_t n)
 	return date;
 }
 
+/* Of what failed; a report of success has the header alone (RFC 3461 4.3). */
+static bool
+returns_all(const struct attempt *a, size_t n)
+{
+	unsigned ret = a->envelope.notify.asks;
+
+	return (ret ? ret == NOTIFY_FULL : a->conf->fullbounce) &&
+	       !journal_is_good_news(&a->journal.rcpts[n]);
+}
+
 static void
 bounce_content(struct attempt *a, size_t n, struct attempt_content *c)
 {
@@ -557,7 +564,7 @@ bounce_content(struct attempt *a, size_t n, struct attempt_content *c)
 		.envelope = &a->envelope, .journal = &a->journal, .bounce = n,
 		.id = str_of(a->id), .host = a->journal.host,
 		.date = bounce_date(a, n),
-		.header = buf_view(&header), .full = a->conf->fullbounce,
+		.header = buf_view(&header), .full = returns_all(a, n),
 		.eightbit = a->envelope.text.eightbit,
 	};
 	dsn_render_head(&d, &c->head);

@@ -18,6 +18,7 @@ static const char *const verdict_words[] = {
 	[DELIVERED] = "sent",
 	[PERMFAIL] = "failed",
 };
+static const char passed_word[] = "passed"; /* instead of sent */
 
 static const char *const kind_words[] = {
 	[JOURNAL_ADDRESS] = "address",
@@ -201,6 +202,7 @@ struct settle {
 	struct journal *j;
 	const struct event *ev;
 	enum verdict verdict;
+	bool passed;
 };
 
 static void
@@ -215,14 +217,16 @@ settle_rcpt(void *ctx, size_t rcpt)
 		r->attempts++;
 	else
 		r->fate = s->verdict == DELIVERED ? JOURNAL_SENT : JOURNAL_FAILED;
+	r->reported = s->passed;
 	r->last = s->ev->args;
 	r->last_at = s->ev->at;
+	s->j->deaf = s->j->deaf || (r->bounce && r->fate == JOURNAL_FAILED);
 }
 
 static bool
-fold_verdict(struct journal *j, const struct event *ev, enum verdict verdict)
+fold_verdict(struct journal *j, const struct event *ev, enum verdict verdict, bool passed)
 {
-	struct settle s = {j, ev, verdict};
+	struct settle s = {j, ev, verdict, passed};
 	struct outcome o;
 
 	if (parse_outcome(ev->args, &o) || o.verdict != verdict || !is_set(ev->set, j))
@@ -282,13 +286,20 @@ fold_mailbox(struct journal *j, const struct event *ev)
 	return true;
 }
 
+struct cover {
+	struct journal *j;
+	bool failure; /* there is one */
+};
+
 static void
 cover_rcpt(void *ctx, size_t rcpt)
 {
-	struct journal *j = ctx;
+	struct cover *c = ctx;
+	struct journal_rcpt *r = &c->j->rcpts[rcpt];
 
-	if (j->rcpts[rcpt].fate == JOURNAL_FAILED)
-		j->rcpts[rcpt].bounced = true;
+	if (r->fate != JOURNAL_PENDING)
+		r->reported = true;
+	c->failure = c->failure || r->fate == JOURNAL_FAILED;
 }
 
 static void
@@ -307,7 +318,8 @@ fold_bounce(struct journal *j, const struct event *ev)
 	if (str_eq(ev->set, STR("*")) || !is_set(ev->set, j) ||
 	    !envelope_is_address(ev->args))
 		return false;
-	visit_set(ev->set, j, cover_rcpt, j);
+	struct cover c = {.j = j};
+	visit_set(ev->set, j, cover_rcpt, &c);
 
 	/* The same line again: its writer was not told that it stood. */
 	for (size_t i = 0; i < j->count; i++) {
@@ -324,6 +336,7 @@ fold_bounce(struct journal *j, const struct event *ev)
 	add_rcpt(j, &(struct journal_rcpt){
 		.address = ev->args,
 		.kind = JOURNAL_ALIAS,
+		.notify.asks = c.failure ? 0 : NOTIFY_NEVER,
 		.bounce = (uint32_t)number + 1,
 		.last_at = ev->at,
 	});
@@ -353,21 +366,34 @@ hash_all(struct journal *j)
 	}
 }
 
-/* Whether there is one already to do for what r is there for: from an earlier line for r
+/* The one that is there already to do for what r is there for: from an earlier line for r
  * itself, or from elsewhere. The latter must not have been expanded: of two that lead to each
  * other, both would count as done and nobody would have the mail. */
-static bool
-is_there(struct journal *j, const struct journal_rcpt *r)
+static struct journal_rcpt *
+find_same(struct journal *j, const struct journal_rcpt *r)
 {
 	hash_all(j);
 	for (uint32_t next = *find_slot(j, r); next; next = j->rcpts[next - 1].namesake) {
-		const struct journal_rcpt *other = &j->rcpts[next - 1];
+		struct journal_rcpt *other = &j->rcpts[next - 1];
 		if (other->kind == r->kind && other->part == r->part &&
 		    other->bounce == r->bounce && addr_same(other->address, r->address) &&
 		    (other->parent == r->parent || !other->expanded))
-			return true;
+			return other;
 	}
-	return false;
+	return NULL;
+}
+
+/* r is one more that takes parent's place. Of several, none speaks of success for it. */
+static void
+inherit(struct journal *j, const struct journal_rcpt *parent, struct journal_rcpt *r)
+{
+	r->notify = parent->notify;
+	if (parent->expanded < 2)
+		return;
+	notify_drop_success(&r->notify);
+	for (size_t i = 0; i < j->count && parent->expanded == 2; i++)
+		if (j->rcpts[i].parent == r->parent)
+			notify_drop_success(&j->rcpts[i].notify);
 }
 
 static bool
@@ -393,17 +419,26 @@ static bool
 fold_expand(struct journal *j, const struct event *ev)
 {
 	struct journal_rcpt r = {.address = ev->args, .last_at = ev->at};
-	uint64_t parent;
+	uint64_t n;
 
-	if (j->count == 0 || str_number(ev->set, j->count - 1, &parent) ||
+	if (j->count == 0 || str_number(ev->set, j->count - 1, &n) ||
 	    !take_kind(&r.address, &r) || !envelope_is_address(r.address))
 		return false;
-	if (j->rcpts[parent].fate != JOURNAL_PENDING)
+	struct journal_rcpt *parent = &j->rcpts[n];
+	if (parent->fate != JOURNAL_PENDING)
 		return true;
-	j->rcpts[parent].expanded = true;
-	r.parent = (uint32_t)parent + 1;
-	r.bounce = j->rcpts[parent].bounce;
-	if (!is_there(j, &r))
+	parent->expanded++;
+	r.parent = (uint32_t)n + 1;
+	r.bounce = parent->bounce;
+	struct journal_rcpt *same = find_same(j, &r);
+	if (same && same->parent == r.parent) {
+		parent->expanded--;
+		return true;
+	}
+	inherit(j, parent, &r);
+	if (same)
+		notify_merge(&same->notify, &r.notify);
+	else
 		add_rcpt(j, &r);
 	return true;
 }
@@ -413,7 +448,9 @@ fold_event(struct journal *j, const struct event *ev)
 {
 	for (enum verdict v = TEMPFAIL; v <= PERMFAIL; v++)
 		if (str_eq(ev->word, str_of(verdict_words[v])))
-			return fold_verdict(j, ev, v);
+			return fold_verdict(j, ev, v, false);
+	if (str_eq(ev->word, STR(passed_word)))
+		return fold_verdict(j, ev, DELIVERED, true);
 	if (str_eq(ev->word, STR("facts")))
 		return fold_facts(j, ev);
 	if (str_eq(ev->word, STR("mailbox")))
@@ -475,12 +512,14 @@ journal_fold(struct str text, const struct envelope *e, struct journal *j)
 		.rcpts = buf_array(NULL, e->rcpt_count, sizeof *j->rcpts),
 		.cap = e->rcpt_count,
 		.newest = e->arrived,
+		.deaf = e->sender.len == 0,
 	};
 	while (j->count < e->rcpt_count) {
 		const struct envelope_rcpt *r = &e->rcpts[j->count];
 		j->rcpts[j->count++] = (struct journal_rcpt){
 			.address = r->address,
 			.kind = r->alias ? JOURNAL_ALIAS : JOURNAL_ADDRESS,
+			.notify = r->notify,
 			.last_at = e->arrived,
 		};
 	}
@@ -507,14 +546,30 @@ journal_pending(const struct journal *j)
 	return n;
 }
 
+bool
+journal_owes(const struct journal *j, const struct journal_rcpt *r)
+{
+	bool success = r->fate == JOURNAL_SENT && r->expanded != 1 && !j->deaf;
+
+	if (r->reported || (r->fate != JOURNAL_FAILED && !success))
+		return false;
+	return notify_wants(&r->notify, success ? NOTIFY_SUCCESS : NOTIFY_FAILURE);
+}
+
 size_t
-journal_unbounced(const struct journal *j)
+journal_owed(const struct journal *j)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < j->count; i++)
-		n += j->rcpts[i].fate == JOURNAL_FAILED && !j->rcpts[i].bounced;
+		n += journal_owes(j, &j->rcpts[i]);
 	return n;
+}
+
+bool
+journal_is_good_news(const struct journal_rcpt *r)
+{
+	return r->bounce && r->notify.asks == NOTIFY_NEVER;
 }
 
 bool
@@ -616,7 +671,8 @@ journal_print_outcome(const struct stamp *now, struct str set, const struct outc
 
 	while (set.len > 0) {
 		struct str part = take_part(&set);
-		size_t start = begin_line(verdict_words[o->verdict], now, part, out);
+		size_t start = begin_line(o->passed ? passed_word : verdict_words[o->verdict],
+					  now, part, out);
 		buf_putc(out, ' ');
 		outcome_print_status(o, out);
 		buf_print(out, " %u", (unsigned)o->code);

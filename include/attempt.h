@@ -79,14 +79,14 @@ enum attempt_next {
 	ATTEMPT_REMOVED, /* everybody has a final verdict, nobody needs to hear of one: the file
 			    is gone (spool_sync is the caller's) */
 	ATTEMPT_LATER,   /* recipients are pending; what happened is on disk */
-	ATTEMPT_BOUNCE,  /* failures that nobody knows of; what happened is on disk */
+	ATTEMPT_BOUNCE,  /* somebody is to be told of it; what happened is on disk */
 	ATTEMPT_STUCK,   /* the disk does not take it: once more at write_again */
 };
 enum attempt_next attempt_conclude(struct attempt *a);
 
-/* Adds a recipient for failures that nobody knows of: the sender; for bounces that failed, and
- * where there is no sender or none who can be reached, bounce_to or postmaster. False: there
- * is nobody to tell. */
+/* Adds a recipient for failures that nobody knows of, and for success where that was asked
+ * for: the sender; for bounces that failed, and where there is no sender or none who can be
+ * reached, bounce_to or postmaster. False: there is nobody to tell. */
 bool attempt_add_bounce(struct attempt *a);
 
 /* Nobody to tell: to H<id>, for an operator. The claim is gone. SPOOL_GONE, or SPOOL_ERROR:

@@ -9,6 +9,7 @@
  *	facts 1795341235 86401001 5f3a9c0d11e2b3a4 1 * 1795341235 k2u9…@router router 5e1d0a77
  *	deferred 1795341236 86402123 5f3a9c0d11e2b3a4 1 0,2-4 4.4.1 0 connection refused 7a3b9c01
  *	sent 1795341301 86467123 5f3a9c0d11e2b3a4 1 0 2.0.0 250 ok queued as 12345 0badcafe
+ *	passed 1795341301 86467123 5f3a9c0d11e2b3a4 1 1 2.0.0 250 ok queued as 12346 5ca1ab1e
  *	failed 1795341301 86467123 5f3a9c0d11e2b3a4 1 2-3 5.1.1 550 no such user 11223344
  *	mailbox 1795341301 86467123 5f3a9c0d11e2b3a4 1 4 2049 131083 40960 a0b1c2d3
  *	bounce 1795341302 86468000 5f3a9c0d11e2b3a4 1 2-3 alice@router.example 99887766
@@ -17,12 +18,15 @@
  *
  * RCPTS are indices: the envelope's recipients in order, then one for each bounce and each
  * recipient that another one was expanded to; "*" is all that are pending at that point. sent
- * and failed are final: a later line changes them no more. A bounce names what it covers; "*"
- * is no answer there.
+ * and failed are final: a later line changes them no more. passed is sent, to a server that
+ * tells the sender of success, who asked for that. A bounce is any report to the sender, of
+ * success too, and names what it covers; "*" is no answer there.
  *
  * An expansion is a line for each recipient that takes the place of one, with the line that
  * says "sent" of that one behind them, all in one write. Where that is torn and made again, or
- * two ways lead to one recipient, that one is there once.
+ * two ways lead to one recipient, that one is there once. What was asked of the one that is
+ * expanded is asked of those who take its place; of success the message itself reports that it
+ * was expanded, unless that is to one recipient alone (RFC 3461 5.2.7).
  */
 #ifndef JOURNAL_H
 #define JOURNAL_H
@@ -46,13 +50,14 @@ struct journal_rcpt {
 	enum journal_kind kind;
 	unsigned part;           /* of a PART, alias_part.id; else 0 */
 	enum journal_fate fate;
-	bool bounced;            /* failed, and a bounce covers it */
+	struct notify notify;    /* what the sender wants to be told of it */
+	bool reported;           /* a bounce covers it, or another server tells of its success */
 	bool has_mailbox;        /* a local delivery began: these three say where */
 	uint64_t device, inode, start;
 	uint32_t attempts;       /* deferrals so far */
 	uint32_t bounce;         /* is sent a bounce: 1 + its number; 0: is sent the message */
 	uint32_t parent;         /* was expanded to this one: 1 + its index; 0: nobody was */
-	bool expanded;           /* to others: what becomes of it is theirs to say */
+	uint32_t expanded;       /* to so many others: what becomes of it is theirs to say */
 	struct str last;         /* of the newest verdict: "4.4.1 0 connection refused" */
 	struct stamp last_at;    /* when that was; arrival before the first */
 	uint32_t namesake;       /* journal.c's own: see slots */
@@ -71,6 +76,8 @@ struct journal {
 	struct stamp newest;     /* of the last line believed, or the arrival */
 	int64_t age;             /* seconds from arrival to newest, as far as known */
 	size_t skipped;          /* lines not believed */
+	bool deaf;               /* nobody wants to hear of success: there is no sender, or a bounce
+				    to him has failed */
 	/* The rest is journal.c's own. */
 	int64_t awake;           /* seconds of the age that boot clocks have seen */
 	int64_t born;            /* the arrival by the wall clock, where dated: as the first */
@@ -92,9 +99,13 @@ void journal_fold_more(struct journal *j, struct str text);
  * while leaves no trace once it is right. */
 int64_t journal_age(const struct journal *j, const struct stamp *now);
 
-/* Recipients still pending / failed with no bounce that covers them. */
+/* Recipients still pending / of whom somebody is still to be told. */
 size_t journal_pending(const struct journal *j);
-size_t journal_unbounced(const struct journal *j);
+size_t journal_owed(const struct journal *j);
+/* Whether r is one of the latter. */
+bool journal_owes(const struct journal *j, const struct journal_rcpt *r);
+/* Whether r is sent a bounce that tells of nothing but success. If that fails, so be it. */
+bool journal_is_good_news(const struct journal_rcpt *r);
 
 /* True where recipient n, or one that was expanded to it, and so on, is of that kind and has
  * that address: to expand n to that would lead round in a circle. */

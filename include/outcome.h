@@ -19,6 +19,7 @@ struct outcome {
 	enum verdict verdict;
 	unsigned short subject, detail; /* the x.SUBJECT.DETAIL of RFC 3463, each 0 to 999 */
 	unsigned short code;            /* the server's three digits, or 0: no server spoke */
+	bool passed;                    /* DELIVERED to a server that will tell of success */
 	char text[LIMIT_OUTCOME_TEXT];  /* words for people: printable ASCII or UTF-8, one line */
 };
 

@@ -76,6 +76,16 @@ add_expand(struct buf *log, int64_t when, size_t rcpt, enum journal_kind kind, u
 	journal_print_expand(&now, rcpt, kind, part, str_of(address), log);
 }
 
+static void
+add_passed(struct buf *log, const char *set)
+{
+	struct stamp now = at(1);
+	struct outcome o = outcome_make(DELIVERED, 0, 0, "ok");
+
+	o.passed = true;
+	journal_print_outcome(&now, str_of(set), &o, log);
+}
+
 static struct journal
 fold(const struct buf *log)
 {
@@ -85,7 +95,7 @@ fold(const struct buf *log)
 	return j;
 }
 
-/* One letter for each recipient: - pending, s sent, f failed, b failed and bounced. */
+/* One letter for each recipient: - pending, s sent, f failed, b failed and reported. */
 static const char *
 fates(const struct journal *j)
 {
@@ -95,7 +105,7 @@ fates(const struct journal *j)
 	for (i = 0; i < j->count && i < sizeof text - 1; i++)
 		text[i] = j->rcpts[i].fate == JOURNAL_SENT ? 's' :
 			  j->rcpts[i].fate == JOURNAL_PENDING ? '-' :
-			  j->rcpts[i].bounced ? 'b' : 'f';
+			  j->rcpts[i].reported ? 'b' : 'f';
 	text[i] = '\0';
 	return text;
 }
@@ -119,7 +129,7 @@ test_empty(void **state)
 	(void)state;
 	assert_string_equal(fates(&j), "-----");
 	assert_int_equal(journal_pending(&j), 5);
-	assert_int_equal(journal_unbounced(&j), 0);
+	assert_int_equal(journal_owed(&j), 0);
 	assert_int_equal(j.age, 0);
 	assert_false(j.has_facts);
 	assert_int_equal(j.rcpts[4].last_at.wall, 1795341234);
@@ -143,6 +153,7 @@ test_form(void **state)
 	add_bounce(&log, 3, "2-3", "alice@router.example");
 	add_expand(&log, 4, 0, JOURNAL_ADDRESS, 0, "joe@x.example");
 	add_expand(&log, 4, 10, JOURNAL_FORWARD_PART, 2, "\"a b\"");
+	add_passed(&log, "1");
 	struct str rest = buf_view(&log);
 	static const char *const want[] = {
 		"facts 1795341235 101000 0000000000000007 1 * 1795341235 k2u9@router router ",
@@ -152,8 +163,9 @@ test_form(void **state)
 		"bounce 1795341237 103000 0000000000000007 1 2-3 alice@router.example ",
 		"expand 1795341238 104000 0000000000000007 1 0 address joe@x.example ",
 		"expand 1795341238 104000 0000000000000007 1 10 forward-part 2 \"a b\" ",
+		"passed 1795341235 101000 0000000000000007 1 1 2.0.0 0 ok ",
 	};
-	for (size_t i = 0; i < 7; i++) {
+	for (size_t i = 0; i < 8; i++) {
 		struct str line = str_cut(&rest, '\n');
 		assert_true(str_eq(str_upto(line, line.len - 8), str_of(want[i])));
 	}
@@ -177,7 +189,7 @@ test_life(void **state)
 	struct journal j = fold(&log);
 	assert_string_equal(fates(&j), "-sff-");
 	assert_int_equal(journal_pending(&j), 2);
-	assert_int_equal(journal_unbounced(&j), 2);
+	assert_int_equal(journal_owed(&j), 2);
 	assert_true(j.has_facts && j.date == 1795341244);
 	assert_true(str_eq(j.message_id, STR("first@router")) && str_eq(j.host, STR("router")));
 	assert_int_equal(j.rcpts[0].attempts, 2);
@@ -197,7 +209,7 @@ test_life(void **state)
 	add_bounce(&log, 73, "2-3", "alice@router.example");
 	j = fold(&log);
 	assert_string_equal(fates(&j), "-sbb--");
-	assert_int_equal(journal_unbounced(&j), 0);
+	assert_int_equal(journal_owed(&j), 0);
 	assert_int_equal(j.rcpts[5].bounce, 1);
 	assert_int_equal(j.rcpts[5].attempts, 0);
 	assert_int_equal(j.rcpts[5].last_at.boot, 173000);
@@ -332,26 +344,37 @@ static const struct {
 };
 
 static void
+add_words(struct buf *log, const char *const *lines, size_t count)
+{
+	struct buf copy = {0};
+
+	for (size_t n = 0; n < count && lines[n]; n++) {
+		struct str line = str_of(lines[n]);
+		struct str word = str_upto(line, str_find(line, ' '));
+		copy.len = 0;
+		buf_str(&copy, str_from(line, word.len + 1));
+		if (str_eq(word, STR("sent")))
+			add_outcome(log, 1, buf_cstr(&copy), DELIVERED, "ok");
+		else if (str_eq(word, STR("passed")))
+			add_passed(log, buf_cstr(&copy));
+		else if (str_eq(word, STR("failed")))
+			add_outcome(log, 1, buf_cstr(&copy), PERMFAIL, "no");
+		else
+			add_event(log, str_eq(word, STR("bounce")) ? "bounce" : "expand",
+				  str_eq(word, STR("bounce")) ? buf_cstr(&copy) : line.ptr);
+	}
+	buf_free(&copy);
+}
+
+static void
 test_expansions(void **state)
 {
-	struct buf log = {0}, copy = {0};
+	struct buf log = {0};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof expansions / sizeof *expansions; i++) {
 		log.len = 0;
-		for (size_t n = 0; n < 8 && expansions[i].lines[n]; n++) {
-			struct str line = str_of(expansions[i].lines[n]);
-			struct str word = str_upto(line, str_find(line, ' '));
-			copy.len = 0;
-			buf_str(&copy, str_from(line, word.len + 1));
-			if (str_eq(word, STR("sent")))
-				add_outcome(&log, 1, buf_cstr(&copy), DELIVERED, "ok");
-			else if (str_eq(word, STR("failed")))
-				add_outcome(&log, 1, buf_cstr(&copy), PERMFAIL, "no");
-			else
-				add_event(&log, str_eq(word, STR("bounce")) ? "bounce" : "expand",
-					  str_eq(word, STR("bounce")) ? buf_cstr(&copy) : line.ptr);
-		}
+		add_words(&log, expansions[i].lines, 8);
 		struct journal j = fold(&log);
 		assert_int_equal(j.skipped, 0);
 		assert_string_equal(children(&j), expansions[i].children);
@@ -359,7 +382,93 @@ test_expansions(void **state)
 		journal_free(&j);
 	}
 	buf_free(&log);
-	buf_free(&copy);
+}
+
+/* What is asked of the envelope's recipients (N S F D, or nothing), lines as above, and who is
+ * to be told: 'o' for each recipient that somebody must still hear of, of all that there are;
+ * with <> before it the message has no sender. */
+static const struct {
+	const char *asked[5], *lines[8], *owed;
+} wishes[] = {
+	{{"", "N", "F", "S", "SF"}, {"failed *"}, "o-o-o"},
+	{{"", "N", "F", "S", "SF"}, {"sent *"}, "---oo"},
+	{{"D", "D", "SD", "FD", "SFD"}, {"failed 0-2", "sent 3-4"}, "----o"},
+	{{"", "N", "F", "S", "SF"}, {"failed *"}, "<>o-o-o"},
+	{{"", "N", "F", "S", "SF"}, {"sent *"}, "<>-----"},
+	/* A server that tells of it; one line for some, another for others. */
+	{{"S", "S", "S", "S", "S"}, {"passed 0-2", "sent 3-4"}, "---oo"},
+	/* A report covers them: of success, then of failure. Nobody needs hear that it failed. */
+	{{"S", "S", "F", "F", ""}, {"sent 0", "failed 2", "bounce 0 root", "bounce 2 root"}, "-------"},
+	{{"S", "S", "F", "F", ""}, {"sent 0", "bounce 0 root", "failed 5"}, "------"},
+	{{"S", "S", "F", "F", ""}, {"failed 2", "bounce 2 root", "failed 5"}, "-----o"},
+	/* Whom a bounce did not reach, he is told of no success; but of another failure. */
+	{{"S", "S", "F", "F", ""}, {"sent 0", "bounce 0 root", "failed 5", "sent 1", "failed 3"},
+	 "---o--"},
+	/* Expanded to one: what is asked goes on. To several: that is what is told. */
+	{{"SF"}, {"0 address joe", "sent 0"}, "------"},
+	{{"SF"}, {"0 address joe", "sent 0", "sent 5"}, "-----o"},
+	{{"SF"}, {"0 address joe", "sent 0", "failed 5"}, "-----o"},
+	{{"SF"}, {"0 address joe", "0 address ann", "sent 0", "sent 5", "failed 6"}, "o-----o"},
+	{{"S"}, {"0 address joe", "0 address ann", "0 address eve", "sent 0", "failed 5-7"},
+	 "o-------"},
+	{{"S"}, {"0 address joe", "0 address joe", "sent 0", "sent 5"}, "-----o"},
+	{{"N"}, {"0 address joe", "sent 0", "failed 5"}, "------"},
+	{{"S"}, {"0 alias joe", "sent 0", "5 address ann", "5 address eve", "sent 5", "sent 6-7"},
+	 "-----o--"},
+	/* Two ways to one: he is asked for all that was asked of either. */
+	{{"N", ""}, {"0 address joe", "sent 0", "1 address joe", "sent 1", "failed 5"}, "-----o"},
+	{{"N", "S"}, {"1 address root", "sent 1", "sent 0"}, "o----"},
+	{{"N", "S"}, {"1 address b@mail.example", "sent 1"}, "------"},
+	{{"N", "S", ""}, {"0 address c@mail.example", "1 address c@mail.example", "sent 0-2"},
+	 "--o--"},
+	{{"N", "S", ""}, {"2 address root@x", "failed 5", "1 address root@x", "sent 1-2"}, "-----o"},
+};
+
+static unsigned
+asks(const char *letters)
+{
+	unsigned bits = 0;
+
+	for (; letters && *letters; letters++)
+		bits |= 1u << (strchr("NSFD", *letters) - "NSFD");
+	return bits;
+}
+
+static void
+test_wishes(void **state)
+{
+	struct envelope_rcpt list[5];
+	struct envelope e = envelope;
+	struct buf log = {0};
+	char owed[16];
+
+	(void)state;
+	e.rcpts = list;
+	for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
+		const char *want = wishes[i].owed;
+		size_t count = 0;
+		struct journal j;
+		for (size_t n = 0; n < 5; n++) {
+			list[n] = rcpts[n];
+			list[n].notify.asks = asks(wishes[i].asked[n]);
+		}
+		e.sender = *want == '<' ? (struct str){0} : envelope.sender;
+		want += *want == '<' ? 2 : 0;
+		log.len = 0;
+		add_words(&log, wishes[i].lines, 8);
+		journal_fold(buf_view(&log), &e, &j);
+		assert_int_equal(j.skipped, 0);
+		for (size_t n = 0; n < j.count; n++) {
+			owed[n] = journal_owes(&j, &j.rcpts[n]) ? 'o' : '-';
+			count += owed[n] == 'o';
+		}
+		owed[j.count] = '\0';
+		if (strcmp(owed, want))
+			fail_msg("%zu: %s, not %s", i, owed, want);
+		assert_int_equal(journal_owed(&j), count);
+		journal_free(&j);
+	}
+	buf_free(&log);
 }
 
 /* Cut anywhere and made again, an expansion is what it would have been: nobody is there twice
@@ -634,10 +743,10 @@ test_many(void **state)
 	journal_free(&j);
 	journal_fold(buf_view(&log), &many, &j);
 	assert_int_equal(j.skipped, 0);
-	assert_int_equal(journal_unbounced(&j), 0);
+	assert_int_equal(journal_owed(&j), 0);
 	for (size_t i = 0; i < MANY; i++) {
 		assert_int_equal(j.rcpts[i].fate, i % 2 ? JOURNAL_PENDING : JOURNAL_FAILED);
-		assert_int_equal(j.rcpts[i].bounced, i % 2 == 0);
+		assert_int_equal(j.rcpts[i].reported, i % 2 == 0);
 	}
 	assert_int_equal(j.count - MANY, set.len / (LIMIT_JOURNAL_LINE - LIMIT_ADDRESS - 128) + 1);
 	journal_free(&j);
@@ -677,7 +786,7 @@ test_many_expanded(void **state)
 		journal_fold_more(&j, buf_view(&lines[i]));
 	}
 	assert_int_equal(journal_pending(&j), 0);
-	assert_int_equal(journal_unbounced(&j), count / 2);
+	assert_int_equal(journal_owed(&j), count / 2);
 	assert_int_equal(j.skipped, 0);
 	assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
 	journal_free(&j);
@@ -931,6 +1040,7 @@ main(void)
 		cmocka_unit_test(test_final_is_final),
 		cmocka_unit_test(test_mailbox),
 		cmocka_unit_test(test_expansions),
+		cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_torn_expansion),
 		cmocka_unit_test(test_ancestors),
 		cmocka_unit_test(test_more),
