@@ -20,15 +20,6 @@ print_boundary(const struct dsn *d, struct buf *out)
 	buf_print(out, "=_%.*s.%u", STR_ARG(d->id), bounce_of(d)->bounce);
 }
 
-static bool
-is_ascii(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] & 0x80)
-			return false;
-	return true;
-}
-
 static void
 print_date(const char *field, int64_t wall, struct buf *out)
 {
@@ -70,14 +61,24 @@ original_id(struct str header)
 	return id;
 }
 
-/* A recipient's last verdict; cleaned once more, since it comes from a file. */
+/* RFC 3464 2.3.3. */
+static const char *
+action(const struct journal_rcpt *r, unsigned code)
+{
+	return r->fate == JOURNAL_FAILED ? "failed" : r->expanded ? "expanded" :
+	       code ? "relayed" : "delivered";
+}
+
+/* A recipient's last verdict; cleaned once more, since it comes from a file. Where his mailbox
+ * is need not be known to who wrote to him. */
 static struct outcome
 last_words(const struct journal_rcpt *r)
 {
 	struct outcome o = journal_outcome(r);
 	unsigned short code = o.code;
+	bool own = code == 0 && r->fate == JOURNAL_SENT;
 
-	o = outcome_make(PERMFAIL, o.subject, o.detail, "%s", o.text);
+	o = outcome_make(o.verdict, o.subject, o.detail, "%s", own ? action(r, 0) : o.text);
 	o.code = code;
 	return o;
 }
@@ -99,9 +100,15 @@ static void
 print_rcpt_fields(const struct journal_rcpt *r, const struct outcome *o, struct str host,
 		  struct buf *out)
 {
-	buf_print(out, "\nFinal-Recipient: %s; ", is_ascii(r->address) ? "rfc822" : "utf-8");
+	struct str original = r->notify.id, type = str_cut(&original, ';');
+
+	if (type.len > 0) {
+		buf_print(out, "\nOriginal-Recipient: %.*s; ", STR_ARG(type));
+		notify_print_plain(original, out);
+	}
+	buf_print(out, "\nFinal-Recipient: %s; ", str_is_ascii(r->address) ? "rfc822" : "utf-8");
 	render_address(r->address, host, out);
-	buf_puts(out, "\nAction: failed\nStatus: ");
+	buf_print(out, "\nAction: %s\nStatus: ", action(r, o->code));
 	outcome_print_status(o, out);
 	if (o->code)
 		buf_print(out, "\nDiagnostic-Code: smtp; %u %s\n", o->code, o->text);
@@ -117,14 +124,21 @@ print_parts(const struct dsn *d, struct buf *words, struct buf *fields)
 {
 	const struct journal *j = d->journal;
 	size_t number = bounce_of(d)->bounce - 1;
-	bool expired = false;
+	bool good = journal_is_good_news(bounce_of(d)), expired = false;
 	struct buf set = {0};
 	unsigned char *mark = (unsigned char *)buf_room(&set, j->count);
 
 	buf_print(words, "This is the mail system at %.*s.\n\n"
-			 "Your message could not be delivered to the recipients below.\n"
+			 "%s to the recipients below.\n"
 			 "%s is attached.\n\n",
-		  STR_ARG(d->host), d->full ? "It" : "Its header");
+		  STR_ARG(d->host), good ?
+		  "As you asked to be told: your message has been delivered or passed on" :
+		  "Your message could not be delivered", d->full ? "It" : "Its header");
+	if (d->envelope->notify.id.len > 0) {
+		buf_puts(fields, "Original-Envelope-Id: ");
+		notify_print_plain(d->envelope->notify.id, fields);
+		buf_putc(fields, '\n');
+	}
 	buf_print(fields, "Reporting-MTA: dns; %.*s\nX-mtabox-Queue-ID: %.*s\n",
 		  STR_ARG(d->host), STR_ARG(d->id));
 	if (d->envelope->arrived.believable)
@@ -133,7 +147,7 @@ print_parts(const struct dsn *d, struct buf *words, struct buf *fields)
 		memset(mark, 0, j->count);
 	for (size_t i = 0; i < j->count; i++) {
 		const struct journal_rcpt *r = &j->rcpts[i];
-		if (!mark[i] || r->fate != JOURNAL_FAILED)
+		if (!mark[i] || r->fate != (good ? JOURNAL_SENT : JOURNAL_FAILED))
 			continue;
 		struct outcome o = last_words(r);
 		print_reason(r, &o, d->host, words);
@@ -162,7 +176,8 @@ print_header(const struct dsn *d, bool eightbit, struct buf *out)
 	buf_print(out, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\nTo: ",
 		  STR_ARG(d->host));
 	render_address(r->address, d->host, out);
-	buf_puts(out, "\nSubject: Undelivered Mail Returned to Sender\n");
+	buf_print(out, "\nSubject: %s\n", journal_is_good_news(r) ?
+		  "Successful Mail Delivery Report" : "Undelivered Mail Returned to Sender");
 	print_date("Date", d->date, out);
 	buf_print(out, "Message-ID: <%.*s.bounce%u@%.*s>\n", STR_ARG(d->id),
 		  r->bounce, STR_ARG(d->host));
@@ -194,8 +209,8 @@ dsn_render_head(const struct dsn *d, struct buf *out)
 	struct buf words = {0}, fields = {0};
 
 	print_parts(d, &words, &fields);
-	bool words_ascii = is_ascii(buf_view(&words));
-	bool fields_ascii = is_ascii(buf_view(&fields));
+	bool words_ascii = str_is_ascii(buf_view(&words));
+	bool fields_ascii = str_is_ascii(buf_view(&fields));
 	print_header(d, d->eightbit || !words_ascii || !fields_ascii, out);
 	print_part(d, "Notification", words_ascii ? "text/plain; charset=us-ascii" :
 						    "text/plain; charset=utf-8",
@@ -206,7 +221,7 @@ dsn_render_head(const struct dsn *d, struct buf *out)
 							"message/global-delivery-status",
 		   !fields_ascii, out);
 	buf_str(out, buf_view(&fields));
-	print_part(d, d->full ? "Undelivered message" : "Undelivered message header",
+	print_part(d, d->full ? "Original message" : "Original message header",
 		   d->full ? "message/rfc822" : "text/rfc822-headers", d->eightbit, out);
 	/* What has no header begins with its empty line here as well. */
 	if (d->full && !d->envelope->header.present)

@@ -170,7 +170,7 @@ test_whole_report(void **state)
 		"Last-Attempt-Date: Fri, 27 Nov 2026 09:53:54 +0000\n"
 		"\n"
 		"--" BOUNDARY "\n"
-		"Content-Description: Undelivered message header\n"
+		"Content-Description: Original message header\n"
 		"Content-Type: text/rfc822-headers\n"
 		"\n"
 		"Subject: x\n"
@@ -402,6 +402,51 @@ test_only_failures_are_reported(void **state)
 	teardown(&f);
 }
 
+/* What was asked for is told, and what the sender gave comes back: safe. */
+static void
+test_success(void **state)
+{
+	static const struct envelope_rcpt asked[] = {
+		{.address = {"bob@mail.example", 16},
+		 .notify = {NOTIFY_SUCCESS, {"rfc822;b+2Bo+0Ab@x", 18}}},
+		{.address = {"carol", 5}, .notify.asks = NOTIFY_SUCCESS},
+		{.address = {"staff", 5}, .alias = true, .notify.asks = NOTIFY_SUCCESS},
+		{.address = {"dave", 4}},
+	};
+	struct failed f;
+
+	(void)state;
+	setup(&f);
+	f.e.rcpts = asked;
+	f.e.rcpt_count = 4;
+	f.e.notify.id = STR("q+3D1+0D+0Ax");
+	refuse(&f, "0", outcome_from_reply(250, STR("2.1.5 taken as 77")));
+	refuse(&f, "1", outcome_make(DELIVERED, 0, 0, "delivered to /secret/place"));
+	journal_print_expand(&later, 2, JOURNAL_ADDRESS, 0, STR("a@x.example"), &f.log);
+	journal_print_expand(&later, 2, JOURNAL_ADDRESS, 0, STR("b@x.example"), &f.log);
+	refuse(&f, "2", outcome_make(DELIVERED, 0, 0, "expanded to 2"));
+	refuse(&f, "3", outcome_make(PERMFAIL, 1, 1, "unknown"));
+	const char *text = render(&f, "0-2", "");
+	assert_non_null(strstr(text, "\nSubject: Successful Mail Delivery Report\n"));
+	assert_non_null(strstr(text, "\n\nOriginal-Envelope-Id: q=1??x\nReporting-MTA: "));
+	assert_non_null(strstr(text, "<bob@mail.example>\n"
+				     "    The mail server said: 250 taken as 77\n\n"
+				     "<carol@router.example>\n    delivered\n\n"
+				     "<staff@router.example>\n    expanded\n\n"));
+	assert_non_null(strstr(text, "\n\nOriginal-Recipient: rfc822; b+o?b@x\n"
+				     "Final-Recipient: rfc822; bob@mail.example\n"
+				     "Action: relayed\nStatus: 2.1.5\n"
+				     "Diagnostic-Code: smtp; 250 taken as 77\n"));
+	assert_non_null(strstr(text, "\n\nFinal-Recipient: rfc822; carol@router.example\n"
+				     "Action: delivered\nStatus: 2.0.0\n"));
+	assert_non_null(strstr(text, "\n\nFinal-Recipient: rfc822; staff@router.example\n"
+				     "Action: expanded\nStatus: 2.0.0\n"));
+	assert_null(strstr(text, "dave"));
+	assert_null(strstr(text, "secret"));
+	assert_null(strstr(text, "could not"));
+	teardown(&f);
+}
+
 int
 main(void)
 {
@@ -416,6 +461,7 @@ main(void)
 		cmocka_unit_test(test_foreign_journal),
 		cmocka_unit_test(test_original_id_is_checked),
 		cmocka_unit_test(test_only_failures_are_reported),
+		cmocka_unit_test(test_success),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
