@@ -157,6 +157,7 @@ fill_job(struct dispatch *d, struct attempt *a, size_t first, const struct crew_
 
 	job->numbers = buf_array(NULL, a->journal.count, sizeof *job->numbers);
 	job->rcpts = buf_array(NULL, a->journal.count, sizeof *job->rcpts);
+	job->notifies = buf_array(NULL, a->journal.count, sizeof *job->notifies);
 	for (size_t n = first; n < a->journal.count; n++) {
 		struct route r = dispatch_route(d, a, n);
 		if (a->mark[n] != ATTEMPT_WAITING || !route_same(&r, &w->route) ||
@@ -164,20 +165,13 @@ fill_job(struct dispatch *d, struct attempt *a, size_t first, const struct crew_
 			continue;
 		route_print_address(&d->site->conf, &r, addresses);
 		end[job->rcpt_count] = addresses->len;
+		job->notifies[job->rcpt_count] = a->journal.rcpts[n].notify;
 		job->numbers[job->rcpt_count++] = (uint32_t)n;
 		attempt_take(a, n, mark_of(w));
 	}
 	for (size_t n = 0, start = 0; n < job->rcpt_count; start = end[n++])
 		job->rcpts[n] = (struct str){addresses->ptr + start, end[n] - start};
 	free(end);
-}
-
-static bool
-is_ascii(struct str s)
-{
-	while (s.len > 0 && (unsigned char)s.ptr[s.len - 1] < 0x80)
-		s.len--;
-	return s.len == 0;
 }
 
 static void
@@ -190,10 +184,12 @@ send_job(struct dispatch *d, struct attempt *a, size_t first, struct crew_worker
 	attempt_content(a, first, &c);
 	fill_job(d, a, first, w, &job, &addresses);
 	job.sender = c.sender;
+	if (!a->journal.rcpts[first].bounce)
+		job.notify = a->envelope.notify;
 	job.offset = c.offset;
 	job.length = c.length;
 	job.head = buf_view(&c.head);
-	job.facts = c.facts | (is_ascii(job.head) ? 0 : ENCODE_EIGHTBIT);
+	job.facts = c.facts | (str_is_ascii(job.head) ? 0 : ENCODE_EIGHTBIT);
 	job.tail = buf_view(&c.tail);
 	relay_print_job(&job, &payload);
 	w->job[w->jobs++] = a->number;
@@ -398,7 +394,9 @@ on_frame(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f
 		on_expand(a, w, f);
 	} else if (f->kind == WORKER_OUTCOME && its_own) {
 		w->keeps_lock = w->local && f->outcome.verdict == DELIVERED;
-		attempt_record(a, f->number, &f->outcome, f->relay);
+		struct outcome o = f->outcome;
+		o.passed = f->place[0] && o.verdict == DELIVERED;
+		attempt_record(a, f->number, &o, f->relay);
 	}
 }
 

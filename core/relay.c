@@ -74,14 +74,34 @@ struct relay {
 
 /* --- jobs ------------------------------------------------------------------------------ */
 
+static void
+print_notify(const struct notify *n, enum notify_of of, struct buf *out)
+{
+	char text[NOTIFY_TEXT];
+
+	notify_print(n, of, text);
+	buf_print(out, "%s\n", text);
+}
+
+/* A blank precedes each parameter. */
+static int
+take_notify(struct str *payload, enum notify_of of, struct notify *n)
+{
+	*n = (struct notify){0};
+	return notify_parse(n, of, str_from(str_cut(payload, '\n'), 1));
+}
+
 void
 relay_print_job(const struct relay_job *job, struct buf *out)
 {
 	buf_print(out, "%llu %llu %u %zu %zu %zu %zu\n", (unsigned long long)job->offset,
 		  (unsigned long long)job->length, job->facts, job->rcpt_count,
 		  job->sender.len, job->head.len, job->tail.len);
-	for (size_t n = 0; n < job->rcpt_count; n++)
+	print_notify(&job->notify, NOTIFY_MAIL, out);
+	for (size_t n = 0; n < job->rcpt_count; n++) {
 		buf_print(out, "%u %.*s\n", (unsigned)job->numbers[n], STR_ARG(job->rcpts[n]));
+		print_notify(&job->notifies[n], NOTIFY_RCPT, out);
+	}
 	buf_str(out, job->sender);
 	buf_str(out, job->head);
 	buf_str(out, job->tail);
@@ -106,15 +126,17 @@ relay_parse_job(struct str payload, struct relay_job *job)
 	    take_number(&line, payload.len, &count) ||
 	    take_number(&line, payload.len, &sender) ||
 	    take_number(&line, payload.len, &head) || take_number(&line, payload.len, &tail) ||
-	    count == 0)
+	    count == 0 || take_notify(&payload, NOTIFY_MAIL, &job->notify))
 		return -1;
 	job->facts = (unsigned)facts;
 	job->rcpt_count = (size_t)count;
 	job->numbers = buf_array(NULL, job->rcpt_count, sizeof *job->numbers);
 	job->rcpts = buf_array(NULL, job->rcpt_count, sizeof *job->rcpts);
+	job->notifies = buf_array(NULL, job->rcpt_count, sizeof *job->notifies);
 	for (size_t n = 0; n < job->rcpt_count; n++) {
 		line = str_cut(&payload, '\n');
-		if (take_number(&line, UINT32_MAX, &number))
+		if (take_number(&line, UINT32_MAX, &number) ||
+		    take_notify(&payload, NOTIFY_RCPT, &job->notifies[n]))
 			return -1;
 		job->numbers[n] = (uint32_t)number;
 		job->rcpts[n] = line;
@@ -132,6 +154,7 @@ relay_free_job(struct relay_job *job)
 {
 	free(job->numbers);
 	free(job->rcpts);
+	free(job->notifies);
 	*job = (struct relay_job){0};
 }
 
@@ -153,6 +176,7 @@ begin_job(struct job *j, const struct worker_frame *f)
 	};
 	j->message = (struct smtp_message){
 		.sender = j->job.sender, .rcpts = j->job.rcpts,
+		.notify = j->job.notify, .notifies = j->job.notifies,
 		.rcpt_count = j->job.rcpt_count, .size = source_size(&j->source),
 		.eightbit = j->job.facts & ENCODE_EIGHTBIT, .state = j->state, .ctx = j,
 	};
@@ -186,7 +210,7 @@ on_verdict(void *ctx, const struct smtp_message *m, size_t rcpt, const struct ou
 	r->any_verdict = true;
 	tell(r, &(struct worker_frame){
 		.kind = WORKER_OUTCOME, .job = j->number, .number = j->job.numbers[rcpt],
-		.outcome = *o, .relay = buf_view(&r->peer), .fd = -1,
+		.place = {o->passed}, .outcome = *o, .relay = buf_view(&r->peer), .fd = -1,
 	});
 }
 

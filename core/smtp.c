@@ -13,6 +13,8 @@ enum {
 	HAS_SIZE = 2,
 	HAS_8BITMIME = 4,
 	HAS_STARTTLS = 8,
+	HAS_DSN = 16,
+	HAS_SMTPUTF8 = 32,
 };
 
 /* smtp.state: what the session waits for. One command at a time until AT_READY. */
@@ -38,7 +40,7 @@ enum {
 };
 
 enum {
-	COMMAND_MAX = LIMIT_ADDRESS + 100, /* MAIL with its parameters */
+	COMMAND_MAX = LIMIT_ADDRESS + NOTIFY_TEXT + 100, /* with all parameters */
 	TIMEOUT_BODY = 180,
 	TIMEOUT_IDLE = 300,
 };
@@ -49,10 +51,14 @@ static void
 decide(struct smtp *s, struct smtp_transaction *t, size_t rcpt, unsigned char state,
        const struct outcome *o)
 {
+	struct outcome told = *o;
+
 	t->m->state[rcpt] = state;
 	t->undecided--;
 	t->tried = true;
-	s->config->verdict(s->config->ctx, t->m, rcpt, o);
+	told.passed = o->verdict == DELIVERED && (s->extensions & HAS_DSN) &&
+		      notify_wants(&t->m->notifies[rcpt], NOTIFY_SUCCESS);
+	s->config->verdict(s->config->ctx, t->m, rcpt, &told);
 }
 
 static void
@@ -338,6 +344,8 @@ add_extension(struct smtp *s, struct str words)
 		{"SIZE", HAS_SIZE},
 		{"8BITMIME", HAS_8BITMIME},
 		{"STARTTLS", HAS_STARTTLS},
+		{"DSN", HAS_DSN},
+		{"SMTPUTF8", HAS_SMTPUTF8},
 	};
 
 	if (str_istarts(words, STR("AUTH ")) || str_istarts(words, STR("AUTH=")))
@@ -445,15 +453,47 @@ cut_short(struct smtp *s, struct smtp_transaction *t)
 	s->reset = true;
 }
 
+/* What DSN adds to a command, if anything. */
+static void
+print_notify(const struct smtp *s, const struct notify *n, enum notify_of of,
+	     char text[NOTIFY_TEXT])
+{
+	text[0] = '\0';
+	if (s->extensions & HAS_DSN)
+		notify_print(n, of, text);
+}
+
+/* Whether an address of m is beyond ASCII (RFC 6531 3.4). */
+static bool
+needs_utf8(const struct smtp_message *m)
+{
+	bool ascii = str_is_ascii(m->sender);
+
+	for (size_t i = 0; i < m->rcpt_count && ascii; i++)
+		ascii = m->state[i] == UNSENT || str_is_ascii(m->rcpts[i]);
+	return !ascii;
+}
+
 static void
 put_mail(struct smtp *s, const struct smtp_message *m)
 {
-	char size[32] = "";
+	char size[32] = "", dsn[NOTIFY_TEXT];
 
 	if (m->size > 0 && (s->extensions & HAS_SIZE))
 		fmt_print(size, sizeof size, " SIZE=%ju", (uintmax_t)m->size);
-	command(s, "MAIL FROM:<%.*s>%s%s", STR_ARG(m->sender), size,
-		m->eightbit && smtp_takes_eightbit(s) ? " BODY=8BITMIME" : "");
+	print_notify(s, &m->notify, NOTIFY_MAIL, dsn);
+	command(s, "MAIL FROM:<%.*s>%s%s%s%s", STR_ARG(m->sender), size,
+		m->eightbit && smtp_takes_eightbit(s) ? " BODY=8BITMIME" : "",
+		needs_utf8(m) ? " SMTPUTF8" : "", dsn);
+}
+
+static void
+put_rcpt(struct smtp *s, const struct smtp_message *m, size_t rcpt)
+{
+	char dsn[NOTIFY_TEXT];
+
+	print_notify(s, &m->notifies[rcpt], NOTIFY_RCPT, dsn);
+	command(s, "RCPT TO:<%.*s>%s", STR_ARG(m->rcpts[rcpt]), dsn);
 }
 
 /* Refused: the old transaction may live, and a MAIL refused for that would bounce. */
@@ -578,7 +618,7 @@ put(struct smtp *s, struct smtp_transaction *t)
 	if (kind == MAIL)
 		put_mail(s, t->m);
 	else if (kind == RCPT)
-		command(s, "RCPT TO:<%.*s>", STR_ARG(t->m->rcpts[t->send - RCPT]));
+		put_rcpt(s, t->m, t->send - RCPT);
 	else
 		command(s, "%s", kinds[kind].verb);
 	if (kind == RSET)
@@ -792,6 +832,8 @@ static void
 refuse_unsendable(struct smtp *s, struct smtp_transaction *t)
 {
 	const struct smtp_message *m = t->m;
+	bool utf8 = s->extensions & HAS_SMTPUTF8;
+	bool sendable = utf8 || str_is_ascii(m->sender);
 	struct outcome o;
 
 	if (s->size_limit > 0 && m->size > s->size_limit) {
@@ -803,10 +845,18 @@ refuse_unsendable(struct smtp *s, struct smtp_transaction *t)
 		o = outcome_make(PERMFAIL, 1, 7, "the sender is no valid address");
 		decide_all(s, t, &o);
 	}
-	o = outcome_make(PERMFAIL, 1, 3, "no valid address");
-	for (size_t i = 0; i < m->rcpt_count; i++)
-		if (m->state[i] == UNDECIDED && !is_path(m->rcpts[i]))
-			decide(s, t, i, UNSENT, &o);
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		if (m->state[i] != UNDECIDED)
+			continue;
+		if (!is_path(m->rcpts[i]))
+			o = outcome_make(PERMFAIL, 1, 3, "no valid address");
+		else if (!sendable || !(utf8 || str_is_ascii(m->rcpts[i])))
+			o = outcome_make(PERMFAIL, 6, 7, "%s is not ASCII, and the server does "
+					 "not offer SMTPUTF8", sendable ? "the address" : "the sender");
+		else
+			continue;
+		decide(s, t, i, UNSENT, &o);
+	}
 }
 
 void

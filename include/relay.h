@@ -22,17 +22,19 @@ struct relay_destination {
 /* A job's payload: what the worker must know of a message, its file aside. */
 struct relay_job {
 	struct str sender;
+	struct notify notify;      /* of the message */
 	uint64_t offset, length;   /* of the stored message in the descriptor's file */
 	unsigned facts;            /* encode.h's */
 	struct str head, tail;     /* around the stored message */
 	size_t rcpt_count;
-	/* for each: its number (see worker_frame) and its address */
+	/* for each: its number (see worker_frame), its address, what is asked of it */
 	uint32_t *numbers;
 	struct str *rcpts;
+	struct notify *notifies;
 };
 
 void relay_print_job(const struct relay_job *job, struct buf *out);
-/* Ranges of payload; numbers and rcpts allocated. 0, or -1: malformed. */
+/* Ranges of payload; the arrays allocated. 0, or -1: malformed. */
 int relay_parse_job(struct str payload, struct relay_job *job);
 void relay_free_job(struct relay_job *job);
 

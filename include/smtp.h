@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The SMTP and LMTP client (RFC 5321, 2033, 2920, 3207, 4954, 1870, 6152, 2034) as an engine:
- * server bytes in, client bytes out, no socket, no clock, no allocation. It says what it wants
+ * The SMTP and LMTP client (RFC 5321, 2033, 2920, 3207, 4954, 1870, 6152, 2034, 3461, 6531) as an
+ * engine: server bytes in, client bytes out, no socket, no clock, no allocation. It says what it wants
  * next and one pump (relay) drives it as it drives the TLS engine. It decides verdicts of
  * recipients and nothing else: whether to retry, bounce or try another host is not known here.
  *
@@ -14,6 +14,7 @@
 #ifndef SMTP_H
 #define SMTP_H
 
+#include "notify.h"
 #include "outcome.h"
 #include "reply.h"
 #include "sasl.h"
@@ -23,6 +24,8 @@ struct smtp_message {
 	struct str sender;       /* canonical, "" is null */
 	const struct str *rcpts; /* canonical */
 	size_t rcpt_count;       /* at least 1 */
+	struct notify notify;    /* of the message, and of each recipient: where DSN is offered */
+	const struct notify *notifies;
 	uint64_t size;           /* octets on the wire, or a good estimate; for SIZE= */
 	bool eightbit;           /* BODY=8BITMIME where offered */
 	unsigned char *state;    /* rcpt_count bytes for the engine's use */

@@ -28,7 +28,8 @@ struct worker_frame {
 	enum worker_kind kind;
 	uint32_t job;            /* the runner's number for the message */
 	uint32_t number;         /* recipient, index in the journal */
-	uint64_t place[3];       /* MAILBOX: device, inode, start; DONE: place[0] is 1 if tried */
+	uint64_t place[3];       /* MAILBOX: device, inode, start; DONE: place[0] is 1 if tried;
+	                            OUTCOME: place[0] is outcome.passed */
 	struct outcome outcome;
 	struct str relay;        /* OUTCOME: who took or refused it, "mail.example[192.0.2.1]:25" */
 	struct str payload;      /* JOB: see relay.h; EXPAND: see local.h */

@@ -20,6 +20,7 @@ enum { RCPTS = 8, MESSAGES = 4 };
 struct message {
 	struct smtp_message m;
 	struct str rcpts[RCPTS];
+	struct notify notifies[RCPTS];
 	unsigned char state[RCPTS];
 	unsigned verdicts[RCPTS], finished;
 	struct buf text, body;    /* what m points into; the body */
@@ -68,7 +69,8 @@ on_verdict(void *ctx, const struct smtp_message *m, size_t rcpt, const struct ou
 
 	if (message->finished || message->verdicts[rcpt]++)
 		fail(p, "a verdict too many for %.*s", STR_ARG(m->rcpts[rcpt]));
-	buf_print(&p->events, "rcpt %.*s %s ", STR_ARG(m->rcpts[rcpt]), outcome_word(o));
+	buf_print(&p->events, "rcpt %.*s %s ", STR_ARG(m->rcpts[rcpt]),
+		  o->passed ? "passed" : outcome_word(o));
 	outcome_print_status(o, &p->events);
 	buf_print(&p->events, " %u: %s\n", o->code, o->text);
 }
@@ -240,6 +242,22 @@ configure(struct play *p, struct str words)
 	smtp_init(&p->smtp, c);
 }
 
+/* ret=, envid=, notify= and orcpt=; the latter two are of all recipients. */
+static void
+set_notify(struct play *p, struct message *message, struct str words)
+{
+	static const char *const keys[] = {"ret", "envid", "notify", "orcpt"};
+	struct str v;
+
+	for (size_t k = 0; k < 4; k++) {
+		enum notify_of of = k < 2 ? NOTIFY_MAIL : NOTIFY_RCPT;
+		for (size_t i = 0; option(words, keys[k], &v) && i < (k < 2 ? 1 : RCPTS); i++)
+			if (notify_set(k < 2 ? &message->m.notify : &message->notifies[i], of,
+				       str_of(keys[k]), v))
+				fail(p, "a bad %s", keys[k]);
+	}
+}
+
 static void
 make_message(struct play *p, struct str words)
 {
@@ -262,7 +280,9 @@ make_message(struct play *p, struct str words)
 	if (option(words, "size", &v) && str_number(v, UINT64_MAX, &copies) == 0)
 		m->size = copies;
 	m->eightbit = option(words, "8bit", &v);
+	set_notify(p, message, words);
 	m->rcpts = message->rcpts;
+	m->notifies = message->notifies;
 	m->state = message->state;
 	m->ctx = message;
 	settle(p);

@@ -32,6 +32,7 @@ struct server {
 		struct smtp_message m;
 		char sender[16], rcpt_text[RCPTS][16];
 		struct str rcpts[RCPTS];
+		struct notify notifies[RCPTS];
 		unsigned char state[RCPTS];
 		unsigned expected[RCPTS]; /* codes */
 		unsigned verdicts, finished;
@@ -234,6 +235,7 @@ hand_over(struct server *v)
 	m->ctx = message;
 	m->state = message->state;
 	m->rcpts = message->rcpts;
+	m->notifies = message->notifies;
 	m->rcpt_count = 1 + dice(v, RCPTS);
 	fmt_print(message->sender, sizeof message->sender, "s%u@t", v->handed++);
 	m->sender = str_of(message->sender);
@@ -367,11 +369,12 @@ play_many(size_t piece)
 	static struct smtp s;
 	static struct str rcpts[MANY];
 	static unsigned char states[MANY];
+	static struct notify notifies[MANY];
 	struct many many = {0};
 	struct smtp_config c = {.helo = STR("c"), .tls = URL_TLS_NONE, .verdict = count_verdict,
 				.finished = count_finished, .ctx = &many};
 	struct smtp_message m = {.sender = STR("a@b"), .rcpts = rcpts, .rcpt_count = MANY,
-				 .state = states};
+				 .notifies = notifies, .state = states};
 	unsigned lines = 0, answered = 0;
 
 	for (size_t i = 0; i < MANY; i++)
@@ -516,16 +519,17 @@ test_address(void **state)
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		static struct smtp s;
 		unsigned char rcpt_state;
+		struct notify notify = {0};
 		struct outcome got = {0};
 		struct str address = str_of(table[i].address);
 		struct smtp_config c = {.helo = STR("c"), .tls = URL_TLS_NONE, .ctx = &got,
 					.verdict = keep_code, .finished = forget};
 		struct smtp_message m = {.sender = STR("a@b"), .rcpts = &address, .rcpt_count = 1,
-					 .state = &rcpt_state};
+					 .notifies = &notify, .state = &rcpt_state};
 		smtp_init(&s, &c);
 		smtp_input(&s, STR("220 x\r\n"));
 		smtp_sent(&s, smtp_output(&s).len);
-		smtp_input(&s, STR("250 x\r\n"));
+		smtp_input(&s, STR("250-x\r\n250 SMTPUTF8\r\n"));
 		smtp_send(&s, &m);
 		assert_int_equal(got.verdict, table[i].good ? TEMPFAIL : PERMFAIL);
 		assert_int_equal(smtp_output(&s).len > 0, table[i].good);
