@@ -16,7 +16,7 @@ enum { CHUNK = 4 << 10 }; /* small: one command may be answered with much more *
 struct delivery {
 	const struct session *session;
 	struct submission sub;
-	struct buf sender, why;
+	struct buf sender, envid, why;
 	struct intake *intake; /* once its first byte has come */
 };
 
@@ -29,7 +29,8 @@ forget(void *ctx)
 		submit_abort(d->intake);
 	d->intake = NULL;
 	addr_set_free(&d->sub.rcpts);
-	d->sender.len = 0;
+	buf_free(&d->sub.lines);
+	d->sender.len = d->envid.len = 0;
 }
 
 static int
@@ -40,9 +41,11 @@ begin(void *ctx, const struct smtpd_path *sender, struct buf *why)
 
 	(void)why;
 	buf_str(&d->sender, sender->address);
+	buf_str(&d->envid, sender->notify.id);
 	d->sub = (struct submission){
 		.conf = &site->conf, .aliases = &site->aliases,
 		.users = &site->users, .sender = buf_view(&d->sender),
+		.notify = {sender->notify.asks, buf_view(&d->envid)},
 		.uid = site->self.uid, .login = buf_view(&site->self.name),
 	};
 	return 0;
@@ -53,6 +56,7 @@ add_rcpt(void *ctx, const struct smtpd_path *rcpt, struct buf *why)
 {
 	struct delivery *d = ctx;
 	uint64_t limit = d->session->site->conf.recipient_limit;
+	char line[NOTIFY_TEXT];
 
 	if (limit && d->sub.rcpts.count >= limit) {
 		buf_print(why, "recipient_limit is %llu", (unsigned long long)limit);
@@ -62,7 +66,10 @@ add_rcpt(void *ctx, const struct smtpd_path *rcpt, struct buf *why)
 		buf_puts(why, "no such user here");
 		return EX_NOUSER;
 	}
-	addr_set_add(&d->sub.rcpts, rcpt->address);
+	if (addr_set_add(&d->sub.rcpts, rcpt->address)) {
+		notify_print(&rcpt->notify, NOTIFY_RCPT, line);
+		buf_print(&d->sub.lines, "%s\n", line);
+	}
 	return 0;
 }
 
@@ -147,6 +154,7 @@ session_run(const struct session *session, int in, int out)
 	smtpd_close(s);
 	buf_free(&s->out);
 	buf_free(&d.sender);
+	buf_free(&d.envid);
 	buf_free(&d.why);
 	free(s);
 	return status;

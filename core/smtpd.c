@@ -133,6 +133,15 @@ static const char bad_value[] = "501 5.5.4 a parameter has a wrong value";
 
 /* NULL, or the refusal. */
 static const char *
+set_notify(struct smtpd_path *p, enum notify_of of, struct str key, struct str value)
+{
+	int rc = notify_set(&p->notify, of, key, value);
+
+	return rc == 0 ? NULL : rc < 0 ? bad_value : "555 5.5.4 unknown parameter";
+}
+
+/* The same. */
+static const char *
 set_mail_parameter(const struct smtpd *s, struct smtpd_path *p, struct str key,
 		   struct str value)
 {
@@ -147,29 +156,10 @@ set_mail_parameter(const struct smtpd *s, struct smtpd_path *p, struct str key,
 		p->eightbit = str_ieq(value, STR("8BITMIME"));
 		return p->eightbit || str_ieq(value, STR("7BIT")) ? NULL : bad_value;
 	}
-	if (str_ieq(key, STR("RET"))) {
-		p->ret = value;
-		bool known = str_ieq(value, STR("FULL")) || str_ieq(value, STR("HDRS"));
-		return known ? NULL : bad_value;
-	}
-	if (str_ieq(key, STR("ENVID")))
-		p->envid = value;
-	else if (str_ieq(key, STR("SMTPUTF8")))
+	if (str_ieq(key, STR("SMTPUTF8")))
 		p->utf8 = true;
 	else if (!str_ieq(key, STR("AUTH")))
-		return "555 5.5.4 unknown parameter of MAIL";
-	return NULL;
-}
-
-static const char *
-set_rcpt_parameter(struct smtpd_path *p, struct str key, struct str value)
-{
-	if (str_ieq(key, STR("NOTIFY")))
-		p->notify = value;
-	else if (str_ieq(key, STR("ORCPT")))
-		p->orcpt = value;
-	else
-		return "555 5.5.4 unknown parameter of RCPT";
+		return set_notify(p, NOTIFY_MAIL, key, value);
 	return NULL;
 }
 
@@ -202,7 +192,7 @@ run_ehlo(struct smtpd *s, struct str args)
 		return;
 	if (limit)
 		buf_print(&s->out, "250-SIZE %llu\r\n", (unsigned long long)limit);
-	say(s, "250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
+	say(s, "250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
 	    "250 ENHANCEDSTATUSCODES");
 }
 
@@ -241,10 +231,13 @@ take_envelope(struct smtpd *s, struct str args, struct str word, parse_address *
 	if (take_path(s, &args, word, parse, &address) == 0) {
 		p.address = buf_view(&address);
 		while (!refusal && take_parameter(&args, &key, &value))
-			refusal = s->mail ? set_rcpt_parameter(&p, key, value)
+			refusal = s->mail ? set_notify(&p, NOTIFY_RCPT, key, value)
 					  : set_mail_parameter(s, &p, key, value);
+		s->utf8 = s->mail ? s->utf8 : p.utf8;
 		if (refusal)
 			complain(s, refusal);
+		else if (!s->utf8 && !str_is_ascii(p.address))
+			say(s, "553 5.6.7 an address beyond ASCII needs SMTPUTF8 in MAIL");
 		else if (s->mail)
 			add_rcpt(s, &p);
 		else

@@ -13,6 +13,12 @@
 
 enum { CHUNK = 16 << 10 };
 
+/* Addresses, and by the same index what is asked of each. */
+struct rcpts {
+	struct addr_set set;
+	struct notify *notifies;
+};
+
 /* Everything that lives while one message comes in. */
 struct intake {
 	struct submission *sub;
@@ -24,8 +30,8 @@ struct intake {
 	struct text text;
 	struct header header;
 	bool in_header;          /* the header is not over yet */
-	struct addr_set rcpts;   /* as they go into the envelope: aliases expanded */
-	struct addr_set left;    /* local names to be expanded at delivery */
+	struct rcpts rcpts;      /* as they go into the envelope: aliases expanded */
+	struct rcpts left;       /* local names to be expanded at delivery */
 	struct envelope envelope;
 	struct spool_draft draft;
 	struct writer body;      /* to the draft */
@@ -41,6 +47,19 @@ refuse(struct intake *i, int status, const char *why)
 	return status;
 }
 
+static void
+add(struct rcpts *r, struct str address, const struct notify *n)
+{
+	size_t at = addr_set_find(&r->set, address);
+
+	if (!addr_set_add(&r->set, address)) {
+		notify_merge(&r->notifies[at], n);
+		return;
+	}
+	r->notifies = buf_array(r->notifies, r->set.cap, sizeof *r->notifies);
+	r->notifies[at] = *n;
+}
+
 static bool
 is_alias_domain(void *ctx, struct str domain)
 {
@@ -52,7 +71,7 @@ is_alias_domain(void *ctx, struct str domain)
 /* On a null client no mailbox is on this device: a name that stands for itself belongs to
  * the device's own name, at the smarthost. */
 static void
-add_local(struct intake *i, struct str local)
+add_local(struct intake *i, struct str local, const struct notify *n)
 {
 	const struct conf *c = i->sub->conf;
 	struct buf full = {0};
@@ -60,50 +79,55 @@ add_local(struct intake *i, struct str local)
 	buf_str(&full, local);
 	if (c->nullclient)
 		buf_print(&full, "@%s", c->mailname);
-	addr_set_add(&i->rcpts, buf_view(&full));
+	add(&i->rcpts, buf_view(&full), n);
 	buf_free(&full);
 }
 
 static void
-add_found(struct intake *i, const struct alias_found *found)
+add_found(struct intake *i, const struct alias_found *found, const struct notify *n)
 {
-	for (size_t n = 0; n < found->addresses.count; n++) {
-		struct str address = addr_set_get(&found->addresses, n);
+	for (size_t at = 0; at < found->addresses.count; at++) {
+		struct str address = addr_set_get(&found->addresses, at);
 		if (addr_domain(address).len == 0)
-			add_local(i, address);
+			add_local(i, address, n);
 		else
-			addr_set_add(&i->rcpts, address);
+			add(&i->rcpts, address, n);
 	}
-	for (size_t n = 0; n < found->left.count; n++)
-		addr_set_add(&i->left, addr_set_get(&found->left, n));
+	for (size_t at = 0; at < found->left.count; at++)
+		add(&i->left, addr_set_get(&found->left, at), n);
 }
 
 static void
-add_recipient(struct intake *i, struct str address)
+add_recipient(struct intake *i, struct str address, const struct notify *n)
 {
 	const struct conf *c = i->sub->conf;
 	struct alias_found found;
 
 	if (i->sub->final) {
-		addr_set_add(&i->rcpts, addr_local(address));
+		add(&i->rcpts, addr_local(address), n);
 		return;
 	}
 	if (!is_alias_domain((void *)c, addr_domain(address))) {
-		addr_set_add(&i->rcpts, address);
+		add(&i->rcpts, address, n);
+		return;
+	}
+	/* What an alias became is reported from the journal: expanded when it is delivered. */
+	if (notify_wants(n, NOTIFY_SUCCESS) && alias_has(i->sub->aliases, address)) {
+		add(&i->left, addr_local(address), n);
 		return;
 	}
 	switch (alias_expand(i->sub->aliases, address, is_alias_domain, (void *)c, &found)) {
 	case ALIAS_EXPANDED:
-		add_found(i, &found);
+		add_found(i, &found, n);
 		break;
 	case ALIAS_NONE:
-		add_local(i, addr_local(address));
+		add_local(i, addr_local(address), n);
 		break;
 	case ALIAS_TOO_MANY:
 	case ALIAS_UNUSABLE:
 		log_warn("%s: the alias %.*s leads too far: its mail waits until that is mended",
 			 c->aliases, STR_ARG(addr_local(address)));
-		addr_set_add(&i->left, addr_local(address));
+		add(&i->left, addr_local(address), n);
 		break;
 	}
 	alias_found_free(&found);
@@ -145,7 +169,23 @@ check_known(struct intake *i)
 static size_t
 count_recipients(const struct intake *i)
 {
-	return i->rcpts.count + i->left.count;
+	return i->rcpts.set.count + i->left.set.count;
+}
+
+static void
+add_recipients(struct intake *i)
+{
+	struct submission *sub = i->sub;
+	struct str lines = buf_view(&sub->lines);
+
+	for (size_t n = 0; n < sub->rcpts.count; n++) {
+		struct str line = str_cut(&lines, '\n');
+		struct notify notify = line.len ? (struct notify){0} : sub->all;
+		/* A blank precedes each parameter. */
+		notify_parse(&notify, NOTIFY_RCPT, str_from(line, 1));
+		add_recipient(i, addr_set_get(&sub->rcpts, n), &notify);
+	}
+	addr_set_free(&sub->rcpts);
 }
 
 /* All recipients there will be are known: the envelope's list. 0, or a status. */
@@ -170,9 +210,7 @@ collect_recipients(struct intake *i)
 	int status = sub->mail_errors ? EX_OK : check_known(i);
 	if (status)
 		return status;
-	for (size_t n = 0; n < sub->rcpts.count; n++)
-		add_recipient(i, addr_set_get(&sub->rcpts, n));
-	addr_set_free(&sub->rcpts);
+	add_recipients(i);
 	if (limit && count_recipients(i) > limit) {
 		i->why->len = 0;
 		buf_print(i->why, "%zu recipients: recipient_limit is %llu", count_recipients(i),
@@ -188,13 +226,15 @@ print_envelope(struct intake *i, struct buf *out)
 	size_t count = count_recipients(i);
 	struct envelope_rcpt *list = buf_array(NULL, count, sizeof *list);
 
-	for (size_t n = 0; n < count; n++)
-		list[n] = n < i->rcpts.count ?
-			(struct envelope_rcpt){.address = addr_set_get(&i->rcpts, n)} :
-			(struct envelope_rcpt){
-				.address = addr_set_get(&i->left, n - i->rcpts.count),
-				.alias = true,
-			};
+	for (size_t n = 0; n < count; n++) {
+		bool alias = n >= i->rcpts.set.count;
+		const struct rcpts *r = alias ? &i->left : &i->rcpts;
+		size_t at = alias ? n - i->rcpts.set.count : n;
+		list[n] = (struct envelope_rcpt){
+			.address = addr_set_get(&r->set, at), .alias = alias,
+			.notify = r->notifies[at],
+		};
+	}
 	i->envelope = (struct envelope){
 		.header = i->header.facts,
 		.arrived = i->now,
@@ -202,6 +242,7 @@ print_envelope(struct intake *i, struct buf *out)
 		.login = i->sub->login,
 		.name = i->sub->name,
 		.sender = buf_view(&i->sender),
+		.notify = i->sub->notify,
 		.rcpts = list,
 		.rcpt_count = count,
 	};
@@ -359,14 +400,21 @@ submit_feed(struct intake *i, struct str bytes)
 }
 
 static void
+free_rcpts(struct rcpts *r)
+{
+	addr_set_free(&r->set);
+	free(r->notifies);
+}
+
+static void
 close_intake(struct intake *i)
 {
 	if (i->draft.fd >= 0)
 		spool_abort(i->spool, &i->draft);
 	header_free(&i->header);
 	buf_free(&i->sender);
-	addr_set_free(&i->rcpts);
-	addr_set_free(&i->left);
+	free_rcpts(&i->rcpts);
+	free_rcpts(&i->left);
 	free(i);
 }
 

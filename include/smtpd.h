@@ -14,6 +14,7 @@
 #define SMTPD_H
 
 #include "buf.h"
+#include "notify.h"
 #include "text.h"
 
 enum {
@@ -21,13 +22,12 @@ enum {
 	SMTPD_ERRORS = 20, /* of protocol, since the last message accepted */
 };
 
-/* Of MAIL or RCPT. Values of parameters are as the client wrote them, "" without. */
+/* Of MAIL or RCPT. */
 struct smtpd_path {
 	struct str address;       /* canonical; MAIL: "" is null */
 	uint64_t size;            /* MAIL: SIZE=, or 0 */
 	bool eightbit, utf8;      /* MAIL: BODY=8BITMIME, SMTPUTF8 */
-	struct str ret, envid;    /* MAIL, for DSN; ret is FULL or HDRS */
-	struct str notify, orcpt; /* RCPT, for DSN */
+	struct notify notify;
 };
 
 /* begin, rcpt and end return 0, or a sysexits status and the reason in *why: EX_USAGE 503,
@@ -58,6 +58,7 @@ struct smtpd {
 				   and frees it in the end */
 	bool done;              /* write out what is left, and hang up */
 	bool mail, in_data;     /* begin returned 0; 354 was said */
+	bool utf8;              /* of MAIL: addresses may be beyond ASCII */
 	char last;              /* byte of a command */
 	unsigned errors;
 	uint64_t rcpts, size;   /* accepted; bytes of text so far */

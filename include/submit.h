@@ -25,6 +25,10 @@ struct submission {
 	bool final;                 /* for a delivery agent: rcpts are users of this device as
 				       they stand, and no address is rewritten */
 	struct addr_set rcpts;      /* from argv, not yet expanded; submit adds to it and frees it */
+	struct notify notify;       /* of the message */
+	struct notify all;          /* of each recipient, but for those with a line in */
+	struct buf lines;           /* for each of rcpts, in their order, as notify_print has it;
+				       may end early. The caller's to free */
 };
 
 /* False: the address is of this device, and there is neither an alias nor a user for it. */

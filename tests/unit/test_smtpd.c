@@ -38,11 +38,14 @@ assert_clean(struct str s)
 }
 
 static void
-add_detail(struct session *t, const char *fmt, struct str value)
+add_notify(struct session *t, const struct notify *n, enum notify_of of)
 {
-	assert_clean(value);
-	if (value.len > 0)
-		call(t, fmt, value);
+	char text[NOTIFY_TEXT];
+
+	notify_print(n, of, text);
+	assert_clean(str_of(text));
+	if (*text)
+		call(t, "{%.*s}", str_from(str_of(text), 1));
 }
 
 static int
@@ -53,8 +56,7 @@ on_begin(void *ctx, const struct smtpd_path *m, struct buf *why)
 	assert_false(t->open);
 	assert_clean(m->address);
 	call(t, "B(%.*s)", m->address);
-	add_detail(t, "{ret=%.*s}", m->ret);
-	add_detail(t, "{envid=%.*s}", m->envid);
+	add_notify(t, &m->notify, NOTIFY_MAIL);
 	if (m->size)
 		buf_print(&t->calls, "{size=%llu}", (unsigned long long)m->size);
 	buf_puts(&t->calls, m->eightbit ? "{8}" : "");
@@ -78,8 +80,7 @@ on_rcpt(void *ctx, const struct smtpd_path *r, struct buf *why)
 	assert_true(r->address.len > 0);
 	assert_clean(r->address);
 	call(t, "R(%.*s)", r->address);
-	add_detail(t, "{notify=%.*s}", r->notify);
-	add_detail(t, "{orcpt=%.*s}", r->orcpt);
+	add_notify(t, &r->notify, NOTIFY_RCPT);
 	if (str_eq(r->address, STR("nobody"))) {
 		buf_puts(why, "no such user");
 		return EX_NOUSER;
@@ -235,8 +236,8 @@ static const struct {
 	 "SMTPUTF8 AUTH=<>\r\nRCPT TO:<c@d.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;c@d.example"
 	 "\r\nRCPT TO:<nobody>\r\nDATA\r\ncaf\xc3\xa9\r\n.\r\nQUIT\r\nNOOP\r\n",
 	 "220 250 250 250 550 354 250 221 ",
-	 "B(a@b.example){ret=HDRS}{envid=q+2B1}{size=500}{8}{utf8}"
-	 "R(c@d.example){notify=SUCCESS,DELAY}{orcpt=rfc822;c@d.example}R(nobody)"
+	 "B(a@b.example){RET=HDRS ENVID=q+2B1}{size=500}{8}{utf8}"
+	 "R(c@d.example){NOTIFY=SUCCESS,DELAY ORCPT=rfc822;c@d.example}R(nobody)"
 	 "D[caf\xc3\xa9\n]E8", .limit = 1000, .done = true},
 	/* swaks --pipe. */
 	{.in = "EHLO laptop\r\nMAIL FROM:<root@laptop>\r\nRCPT TO:<joe@laptop>\r\nDATA\r\n"
@@ -255,7 +256,7 @@ static const struct {
 	 "RCPT TO:<c@d.example\r\nRCPT TO:<c@-d>\r\nRCPT TO:<a@b.example,c@d.example>\r\n"
 	 "RCPT TO:<postmaster>\r\nRCPT:<c@d.example>\r\nRCPT\r\n",
 	 "220 250 501 501 250 250 501 501 501 501 250 500 501 ",
-	 "B()R(c@d.example)R(\"a > \\\" b\"@d.example){notify=NEVER}R(postmaster)X"},
+	 "B()R(c@d.example)R(\"a > \\\" b\"@d.example){NOTIFY=NEVER}R(postmaster)X"},
 	{.in = "MAIL FROM:\r\nMAIL FROM: \r\nMAIL\r\nMAIL TO:<a@b.example>\r\nMAIL FROM:<a@b..c>\r\n"
 	 "MAIL FROM:<a\tb@c.example>\r\nMAIL FROM:<a\rb@c.example>\r\n",
 	 "220 501 501 501 501 501 500 500 ", ""},
@@ -266,9 +267,24 @@ static const struct {
 	 "MAIL FROM:<a@b.example> SIZE\r\nMAIL FROM:<a@b.example> BODY=9BIT\r\n"
 	 "MAIL FROM:<a@b.example> RET=ALL\r\nMAIL FROM:<a@b.example> XYZ=1\r\n"
 	 "MAIL FROM:<a@b.example> = RET=FULL\r\nMAIL FROM:<a@b.example>  size=1000  body=7bit\r\n"
-	 "RCPT TO:<c@d.example> SIZE=3\r\nRCPT TO:<c@d.example>ORCPT=x\r\n",
+	 "RCPT TO:<c@d.example> SIZE=3\r\nRCPT TO:<c@d.example>ORCPT=a;x\r\n",
 	 "220 552 501 501 501 501 555 555 250 555 250 ",
-	 "B(a@b.example){size=1000}R(c@d.example){orcpt=x}X", .limit = 1000},
+	 "B(a@b.example){size=1000}R(c@d.example){ORCPT=a;x}X", .limit = 1000},
+	{.in = "MAIL FROM:<a@b.example> ENVID=a=b\r\nMAIL FROM:<a@b.example> ENVID=\r\n"
+	 "MAIL FROM:<a@b.example> RET=HDRS RET=FULL\r\nMAIL FROM:<a@b.example> NOTIFY=NEVER\r\n"
+	 "MAIL FROM:<a@b.example> ret=full envid=+41\r\n"
+	 "RCPT TO:<c@d.example> NOTIFY=NEVER,DELAY\r\nRCPT TO:<c@d.example> NOTIFY=\r\n"
+	 "RCPT TO:<c@d.example> NOTIFY=HDRS\r\nRCPT TO:<c@d.example> ORCPT=c@d.example\r\n"
+	 "RCPT TO:<c@d.example> RET=FULL\r\nRCPT TO:<c@d.example> notify=Failure,success\r\n",
+	 "220 501 501 501 555 250 501 501 501 501 555 250 ",
+	 "B(a@b.example){RET=FULL ENVID=+41}R(c@d.example){NOTIFY=SUCCESS,FAILURE}X"},
+	/* Beyond ASCII: only where the client says that it knows (RFC 6531 3.4). */
+	{.in = "MAIL FROM:<\xc3\xa9@b.example>\r\nMAIL FROM:<a@b.example>\r\n"
+	 "RCPT TO:<\xc3\xa9@d.example>\r\nRCPT TO:<c@\xc3\xa9.example>\r\nRSET\r\n"
+	 "MAIL FROM:<a@b.example> SMTPUTF8\r\nRCPT TO:<\xc3\xa9@d.example>\r\nRSET\r\n"
+	 "MAIL FROM:<a@b.example>\r\nRCPT TO:<\xc3\xa9@d.example>\r\n",
+	 "220 553 250 553 553 250 250 250 250 250 553 ",
+	 "B(a@b.example)XB(a@b.example){utf8}R(\xc3\xa9@d.example)XB(a@b.example)X"},
 	/* Out of order. */
 	{.in = "RCPT TO:<c@d.example>\r\nDATA\r\nMAIL FROM:<a@b.example>\r\nMAIL FROM:<a@b.example>\r\n"
 	 "DATA\r\nRCPT TO:<nobody>\r\nDATA\r\nRCPT TO:<c@d.example>\r\nDATA now\r\nDATA\r\n.\r\n"
@@ -402,7 +418,7 @@ test_words(void **state)
 	feed(&t, STR("HELO x\r\n"), SIZE_MAX);
 	assert_said(&t, "250 router.example\r\n");
 	feed(&t, STR("EHLO x\r\n"), SIZE_MAX);
-	assert_said(&t, "250-router.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
+	assert_said(&t, "250-router.example\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
 		    "250 ENHANCEDSTATUSCODES\r\n");
 	feed(&t, STR("MAIL FROM:<forged@x.example>\r\n"), SIZE_MAX);
 	assert_said(&t, "550 5.7.1 not??you?\r\n");
