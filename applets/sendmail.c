@@ -40,6 +40,8 @@ static const char usage_text[] =
 	"  -q[f], -q15m  try all that is queued now; keep running\n"
 	"  -qI ID, -qR TEXT, -qS TEXT  try one message; those with TEXT in a recipient or sender\n"
 	"  -oem, -em     for a user who does not exist, mail the sender instead of exit status 67\n"
+	"  -N never, -N success,failure,delay    when to tell the sender\n"
+	"  -R full, -R hdrs, -V ID       what a bounce holds; a name for the message in reports\n"
 	"  -oeq, -eq     no words about errors, only the exit status\n"
 	"  -S HOST, -H COMMAND, -au USER, -ap PASSWORD, -am METHOD, -w SECONDS\n"
 	"                a server for this message, or a command that talks to one; its login\n"
@@ -66,6 +68,8 @@ struct invocation {
 	bool take_recipients, dots, verbose;
 	bool mail_errors;       /* -oem */
 	const char *sender, *name;
+	struct notify notify, all; /* of the message: -R, -V; of each recipient: -N */
+	struct buf envid;
 	struct addr_set rcpts;
 	struct buf complaint;   /* the first bad argument */
 	int status;             /* of the command line: 0, or what to exit with */
@@ -177,6 +181,26 @@ take_login(struct invocation *in, const char *value, struct args *args)
 	}
 }
 
+/* -N, -R, -V. A value that makes no sense is no reason not to take the mail. */
+static void
+take_notify(struct invocation *in, int letter, const char *value)
+{
+	const char *key = letter == 'N' ? "NOTIFY" : letter == 'R' ? "RET" : "ENVID";
+	struct notify *n = letter == 'N' ? &in->all : &in->notify;
+	struct str text = str_of(value);
+
+	if (letter == 'V') {
+		in->envid.len = 0;
+		notify_print_xtext(text, &in->envid);
+		text = buf_view(&in->envid);
+		n->id.len = 0;
+	} else {
+		n->asks = 0;
+	}
+	if (notify_set(n, letter == 'N' ? NOTIFY_RCPT : NOTIFY_MAIL, str_of(key), text))
+		log_warn("-%c %s makes no sense, and is ignored (see sendmail --help)", letter, value);
+}
+
 static void
 take_option(struct invocation *in, int letter, const char *value, struct args *args)
 {
@@ -203,6 +227,9 @@ take_option(struct invocation *in, int letter, const char *value, struct args *a
 	case 'q': take_queue(in, value, args); break;
 	case 'o': take_old_option(in, value); break;
 	case 'e': take_old_option(in, (char[]){'e', value[0], '\0'}); break;
+	case 'N':
+	case 'R':
+	case 'V': take_notify(in, letter, value); break;
 	case 'X': in->session_log = value; break;
 	case 'S': set(in, SERVER, "smarthost", value); break;
 	case 'H':
@@ -314,6 +341,7 @@ send_message(struct invocation *in, struct site *site)
 		.name = str_of(in->name), .uid = site->self.uid,
 		.login = buf_view(&site->self.name), .take_recipients = in->take_recipients,
 		.dots = in->dots, .mail_errors = in->mail_errors, .rcpts = in->rcpts,
+		.notify = in->notify, .all = in->all,
 	};
 	status = submit(&sub, STDIN_FILENO, &spool, id, &why);
 	if (status) {
