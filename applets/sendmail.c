@@ -198,7 +198,8 @@ take_notify(struct invocation *in, int letter, const char *value)
 		n->asks = 0;
 	}
 	if (notify_set(n, letter == 'N' ? NOTIFY_RCPT : NOTIFY_MAIL, str_of(key), text))
-		log_warn("-%c %s makes no sense, and is ignored (see sendmail --help)", letter, value);
+		log_warn("-%c %s makes no sense, and is ignored (see sendmail --help)", letter,
+			 value);
 }
 
 static void

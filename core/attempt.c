@@ -261,7 +261,8 @@ static bool
 same_outcome(const struct outcome *a, const struct outcome *b)
 {
 	return a->verdict == b->verdict && a->subject == b->subject && a->detail == b->detail &&
-	       a->code == b->code && a->passed == b->passed && strcmp(a->text, b->text) == 0;
+	       a->code == b->code && a->passed == b->passed &&
+	       strcmp(a->text, b->text) == 0;
 }
 
 static void
@@ -468,8 +469,9 @@ attempt_add_bounce(struct attempt *a)
 		journal_print_set(j, covered, &set);
 		journal_print_bounce(&now, buf_view(&set), target, &lines);
 		append(a, buf_view(&lines), SYNCED);
-		log_info("%s: %s goes to <%.*s>", a->id, fate == JOURNAL_SENT ?
-			 "delivered: a report" : "undeliverable: a bounce", STR_ARG(target));
+		log_info("%s: %s goes to <%.*s>", a->id,
+			 fate == JOURNAL_SENT ? "delivered: a report" : "undeliverable: a bounce",
+			 STR_ARG(target));
 	}
 	free(covered);
 	buf_free(&set);

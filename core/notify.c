@@ -104,12 +104,13 @@ notify_print(const struct notify *n, enum notify_of of, char text[NOTIFY_TEXT])
 	size_t len = 0;
 
 	text[0] = '\0';
-	for (unsigned i = k->first; i < k->end; i++)
-		if (n->asks & 1u << i) {
-			len += fmt_print(text + len, NOTIFY_TEXT - len, *name ? " %s=%s" : "%s,%s",
-					 name, words[i]);
-			name = "";
-		}
+	for (unsigned i = k->first; i < k->end; i++) {
+		if (!(n->asks & 1u << i))
+			continue;
+		len += fmt_print(text + len, NOTIFY_TEXT - len, *name ? " %s=%s" : "%s,%s", name,
+				 words[i]);
+		name = "";
+	}
 	if (n->id.len > 0)
 		fmt_print(text + len, NOTIFY_TEXT - len, " %s=%.*s", k->id, STR_ARG(n->id));
 }

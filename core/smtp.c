@@ -851,8 +851,8 @@ refuse_unsendable(struct smtp *s, struct smtp_transaction *t)
 		if (!is_path(m->rcpts[i]))
 			o = outcome_make(PERMFAIL, 1, 3, "no valid address");
 		else if (!sendable || !(utf8 || str_is_ascii(m->rcpts[i])))
-			o = outcome_make(PERMFAIL, 6, 7, "%s is not ASCII, and the server does "
-					 "not offer SMTPUTF8", sendable ? "the address" : "the sender");
+			o = outcome_make(PERMFAIL, 6, 7, "the %s is not ASCII, and the server "
+					 "does not offer SMTPUTF8", sendable ? "address" : "sender");
 		else
 			continue;
 		decide(s, t, i, UNSENT, &o);

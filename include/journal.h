@@ -76,7 +76,7 @@ struct journal {
 	struct stamp newest;     /* of the last line believed, or the arrival */
 	int64_t age;             /* seconds from arrival to newest, as far as known */
 	size_t skipped;          /* lines not believed */
-	bool deaf;               /* nobody wants to hear of success: there is no sender, or a bounce
+	bool deaf;               /* nobody is told of success: there is no sender, or a bounce
 				    to him has failed */
 	/* The rest is journal.c's own. */
 	int64_t awake;           /* seconds of the age that boot clocks have seen */

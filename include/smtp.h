@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The SMTP and LMTP client (RFC 5321, 2033, 2920, 3207, 4954, 1870, 6152, 2034, 3461, 6531) as an
- * engine: server bytes in, client bytes out, no socket, no clock, no allocation. It says what it wants
- * next and one pump (relay) drives it as it drives the TLS engine. It decides verdicts of
- * recipients and nothing else: whether to retry, bounce or try another host is not known here.
+ * The SMTP and LMTP client (RFC 5321, 2033, 2920, 3207, 4954, 1870, 6152, 2034, 3461, 6531) as
+ * an engine: server bytes in, client bytes out, no socket, no clock, no allocation. It says
+ * what it wants next and one pump (relay) drives it as it drives the TLS engine. It decides
+ * verdicts of recipients and nothing else: whether to retry, bounce or try another host is not
+ * known here.
  *
  * Messages are pipelined: a second one may be handed over while the first is under way; its
  * MAIL, RCPT and DATA then ride behind the first one's final dot. Each recipient gets exactly

@@ -91,15 +91,18 @@ test_limits(void **state)
 	memset(id, 'x', sizeof id);
 	id[1] = ';';
 	struct notify n = {0};
-	assert_int_equal(notify_set(&n, NOTIFY_RCPT, STR("ORCPT"), (struct str){id, LIMIT_ORCPT + 1}), -1);
-	assert_int_equal(notify_set(&n, NOTIFY_RCPT, STR("ORCPT"), (struct str){id, LIMIT_ORCPT}), 0);
+	struct str all = {id, LIMIT_ORCPT}, more = {id, LIMIT_ORCPT + 1};
+	assert_int_equal(notify_set(&n, NOTIFY_RCPT, STR("ORCPT"), more), -1);
+	assert_int_equal(notify_set(&n, NOTIFY_RCPT, STR("ORCPT"), all), 0);
 	assert_int_equal(notify_set(&n, NOTIFY_RCPT, STR("NOTIFY"), STR("SUCCESS,FAILURE,DELAY")), 0);
 	notify_print(&n, NOTIFY_RCPT, text);
 	assert_int_equal(strlen(text), 29 + 7 + LIMIT_ORCPT);
 	assert_memory_equal(text + 29 + 7, id, LIMIT_ORCPT);
 	n = (struct notify){0};
-	assert_int_equal(notify_set(&n, NOTIFY_MAIL, STR("ENVID"), (struct str){id, LIMIT_ENVID + 1}), -1);
-	assert_int_equal(notify_set(&n, NOTIFY_MAIL, STR("ENVID"), (struct str){id, LIMIT_ENVID}), 0);
+	more.len = LIMIT_ENVID + 1;
+	assert_int_equal(notify_set(&n, NOTIFY_MAIL, STR("ENVID"), more), -1);
+	more.len = LIMIT_ENVID;
+	assert_int_equal(notify_set(&n, NOTIFY_MAIL, STR("ENVID"), more), 0);
 }
 
 static void
