@@ -16,7 +16,10 @@ while True:
         data = s.recv(65536)
         if not data:
             break
-        os.write(1, data)
+        try:
+            os.write(1, data)
+        except BrokenPipeError:
+            pass  # who has said QUIT does not wait for the answer
     if 0 in ready:
         data = os.read(0, 65536)
         if not data:
