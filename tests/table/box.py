@@ -24,7 +24,7 @@ sys.path.append(APPLET)
 import mbox  # noqa: E402
 
 Result = namedtuple("Result", "status out err")
-Entry = namedtuple("Entry", "id sender name rcpts content")
+Entry = namedtuple("Entry", "id sender name rcpts told content")
 
 
 def until(condition, what="a condition"):
@@ -134,7 +134,8 @@ class Box:
             return [m.decode("utf-8", "surrogateescape")
                     for m in re.findall(rb"^%s(?: ([^\n]*))?$" % word, head, re.M)]
         return Entry(name[1:], field(b"sender")[0], (field(b"name") or [""])[0],
-                     field(b"rcpt") + field(b"alias"), data[offset:offset + length])
+                     field(b"rcpt") + field(b"alias"), field(b"dsn"),
+                     data[offset:offset + length])
 
     def clear(self, spool="spool"):
         for name in self.names(spool):

@@ -60,8 +60,9 @@ FLAGS = [
     ("-L", "smartd", VALUE, "name in the log", {"log": b" smartd["}),
     ("-M", "id", VALUE, NOTHING, {}),
     ("-m", None, NONE, NOTHING, {}),
-    ("-N", "failure,delay", VALUE, NOTHING, {}),
-    ("-N", "never", VALUE, NOTHING, {}),
+    ("-N", "failure,delay", VALUE, "reports wanted", {"each": "NOTIFY=FAILURE,DELAY"}),
+    ("-N", "never", VALUE, "reports wanted", {"each": "NOTIFY=NEVER"}),
+    ("-N", "z@x.example", VALUE, "makes no sense: warns", {"err": b"sendmail: -N z@x.example "}),
     ("-n", None, NONE, NOTHING, {}),
     ("-O", "mailname=other.example", VALUE, "one setting", {"sender": ME + "@other.example"}),
     ("-O", "spooldir=%s/other", VALUE, "one setting", AWAY),
@@ -81,15 +82,16 @@ FLAGS = [
     ("-o", "t", VALUE, NOTHING, {}),
     ("-p", "esmtp:host", VALUE, NOTHING, {}),
     ("-Q", "reason", VALUE, NOTHING, {}),
-    ("-R", "full", VALUE, NOTHING, {}),
-    ("-R", "hdrs", VALUE, NOTHING, {}),
+    ("-R", "full", VALUE, "what reports contain", {"all": "RET=FULL"}),
+    ("-R", "hdrs", VALUE, "what reports contain", {"all": "RET=HDRS"}),
+    ("-R", "z@x.example", VALUE, "makes no sense: warns", {"err": b"sendmail: -R z@x.example "}),
     ("-r", "joe@y.example", VALUE, "envelope sender", {"sender": "joe@y.example"}),
     ("-r", "<>", VALUE, "the null sender", {"sender": ""}),
     ("-s", None, NONE, NOTHING, {}),
     ("-T", None, NONE, NOTHING, {}),
     ("-t", None, NONE, "recipients of To, Cc and Bcc as well", HEAD),
     ("-U", None, NONE, NOTHING, {}),
-    ("-V", "id:17", VALUE, NOTHING, {}),
+    ("-V", "id:17", VALUE, "what reports call it", {"all": "ENVID=id:17"}),
     ("-v", None, NONE, "verbose on standard error", {"err": b"sendmail: queued as "}),
     ("-X", "%s/traffic", VALUE, "what happens, to a file", {"traffic": b"queued as "}),
     ("-x", None, NONE, NOTHING, {}),
@@ -171,7 +173,7 @@ TOGETHER = [
     ("-FCronDaemon -odi -oem -or0s one@x.example", {"name": "CronDaemon"}),
     ("-FCronDaemon -i -B8BITMIME -oem one@x.example", {**DOTS, "name": "CronDaemon"}),
     ("-oem -oi -B8BITMIME -f joe@y.example -N failure,delay -R hdrs -- one@x.example",
-     {**DOTS, "sender": "joe@y.example"}),
+     {**DOTS, "sender": "joe@y.example", "all": "RET=HDRS", "each": "NOTIFY=FAILURE,DELAY"}),
     ("-d -h 5 -X %s/traffic -p x -e m -M id -L tag -O workers=2 one@x.example",
      {"log": b" tag[", "traffic": b"queued as "}),
 ]
@@ -213,6 +215,7 @@ class Seen:
         self.status, self.out, self.err = 0, b"", b""
         self.sender, self.name, self.content = ME + "@router.example", "", KEPT
         self.rcpts, self.spool, self.log, self.traffic = [RCPT], "spool", b"", None
+        self.all = self.each = None  # what the sender wants to be told of all, of each recipient
         self.__dict__.update(fields)
 
 
@@ -266,6 +269,8 @@ def check(box, args, rcpts, effect):
     same(what + ": recipients", entry.rcpts, want.rcpts)
     same(what + ": sender", entry.sender, want.sender)
     same(what + ": full name", entry.name, want.name)
+    told = [want.all] * bool(want.all) + [want.each] * bool(want.each) * len(want.rcpts)
+    same(what + ": what the sender wants to be told", entry.told, told)
     same(what + ": content", entry.content, want.content)
     if want.log not in read(box.path("log")):
         raise AssertionError(f"{what}: {want.log} is not in the log")
