@@ -25,7 +25,7 @@ static unsigned waits;
 static void (*during_wait)(void);
 
 int
-openat(int dir, const char *path, int flags, ...)
+openat(int at, const char *path, int flags, ...)
 {
 	va_list ap;
 
@@ -36,7 +36,7 @@ openat(int dir, const char *path, int flags, ...)
 		errno = refusal;
 		return -1;
 	}
-	return (int)syscall(SYS_openat, dir, path, flags, mode);
+	return (int)syscall(SYS_openat, at, path, flags, mode);
 }
 
 /* Time passes at once, and somebody is busy meanwhile. */
