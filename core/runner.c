@@ -6,9 +6,28 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+/* What limits the first caller, a cron job perhaps, is not meant for the mail of all. */
+static void
+lift_limits(void)
+{
+	static const int limits[] = {
+		RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA,
+	};
+	struct rlimit r;
+
+	for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
+		if (prlimit(0, limits[n], NULL, &r))
+			continue;
+		r.rlim_cur = r.rlim_max;
+		prlimit(0, limits[n], &r, NULL);
+	}
+	setpriority(PRIO_PROCESS, 0, 0);
+}
 
 /* In the background nobody waits for our descriptors, terminal or directory. */
 static void
@@ -16,6 +35,7 @@ detach(void)
 {
 	int null = file_open_null(O_RDWR);
 
+	lift_limits();
 	setsid();
 	if (chdir("/"))
 		log_warn("cannot change to /:");

@@ -129,3 +129,14 @@ bare() { "$@" "$MTABOX" sendmail -C "$conf" -odi "$me"; }
 	says 'cannot keep the message'
 	spool_is ''
 }
+
+@test "the first caller's limits and priority are not the runner's" {
+	letter | expect 0 bash -c 'ulimit -Sn 20 && ulimit -Sf 100 && exec nice -n 10 "$@"' _ \
+		"$MTABOX" sendmail -C "$conf" -O smarthost=smtp://127.0.0.1:1 far@x.example
+	wait_for '[ -n "$(runner)" ]'
+	local limits
+	limits=/proc/$(runner)/limits
+	same "$(awk '/^Max open files/ { print $4 == $5 }' "$limits")" 1
+	same "$(awk '/^Max file size/ { print $4 == $5 }' "$limits")" 1
+	[ "$(id -u)" != 0 ] || same "$(awk '{ print $19 }' "/proc/$(runner)/stat")" 0
+}
