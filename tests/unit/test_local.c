@@ -66,7 +66,7 @@ test_malformed(void **state)
 		"address \n", "address  joe\n", "address a b\n", "address joe \n",
 		"address <joe>\n", "address a@@b\n", "address /etc/x y\n",
 		"address joe\r\n", "address \x01\n", "left\n", "left a b\n", "part\n", "part 1\n",
-		"part 1 \n", "part joe\n", "part 0 joe\n", "part -1 joe\n", "part 10001 joe\n",
+		"part 1 \n", "part joe\n", "part 0 joe\n", "part -1 joe\n", "part 4294967296 joe\n",
 		"part 4294967297 joe\n", "part 18446744073709551617 joe\n", "part 1x joe\n",
 		"part 1 a b\n", "part  1 joe\n", "forward-part 1 joe\n", "alias root\n",
 	};

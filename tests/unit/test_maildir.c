@@ -450,10 +450,11 @@ static void
 test_loop(void **state)
 {
 	struct maildir_job j = job(STR("Delivered-To: root@router\n\n"));
-	struct outcome o = maildir_deliver(&j);
 	struct stat st;
 
 	(void)state;
+	j.content.pos = 0; /* what stands before it is our own */
+	struct outcome o = maildir_deliver(&j);
 	expect_verdict(&o, PERMFAIL, "mail loop");
 	assert_int_equal(stat(path, &st), -1);
 }
@@ -558,13 +559,13 @@ static void
 test_order(void **state)
 {
 	static const char *const want[] = {
-		"omoomoomoomo" "ffc" "owfc" "rf" "cccc",
+		"omoomoomoomo" "fofc" "owfc" "rf" "cccc",
 		"oooo" "owfc" "rf" "cccc",
 		"oooo" "ouowfc" "rf" "cccc",
 		"oooo" "f" "cccc", /* it is in new */
 		/* Retried: the directories may be as new; the walk's own descriptor. */
-		"oooo" "ffc" "orrc" "owfc" "rf" "cccc",
-		"oooo" "ffc" "orrc" "f" "cccc", /* it is in cur */
+		"oooo" "fofc" "orrc" "owfc" "rf" "cccc",
+		"oooo" "fofc" "orrc" "f" "cccc", /* it is in cur */
 	};
 	struct maildir_job j = job(STR("\nx\n"));
 

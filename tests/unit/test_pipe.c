@@ -545,9 +545,10 @@ static void
 test_loop(void **state)
 {
 	struct pipe_job j = job("echo >got", STR("Delivered-To: root+x@router\n\n"));
-	struct outcome o = pipe_deliver(&j);
 
 	(void)state;
+	j.content.pos = 0; /* what stands before it is our own */
+	struct outcome o = pipe_deliver(&j);
 	expect_outcome(&o, PERMFAIL, "mail loop");
 	assert_int_equal(access("got", F_OK), -1);
 }
