@@ -23,7 +23,7 @@ test_targets(void **state)
 		{"address \"j o e\"@example.org\n", JOURNAL_ADDRESS, 0, "\"j o e\"@example.org"},
 		{"left root\n", JOURNAL_ALIAS, 0, "root"},
 		{"part 1 robot\n", JOURNAL_ALIAS_PART, 1, "robot"},
-		{"part 10000 \"a robot\"\n", JOURNAL_ALIAS_PART, 10000, "\"a robot\""},
+		{"part 4294967295 \"a robot\"\n", JOURNAL_ALIAS_PART, 4294967295, "\"a robot\""},
 	};
 
 	(void)state;

@@ -75,7 +75,7 @@ trial(struct str message)
 {
 	return (struct trial){.job = {
 		.path = box, .sender = STR("joe@example.org"), .rcpt = STR("root@router"),
-		.content = {.head = message, .fd = -1, .pos = 1 /* as if read before */},
+		.content = {.head = message, .fd = -1, .pos = 1 /* given whole */},
 		.intend = intend,
 	}};
 }
@@ -718,6 +718,7 @@ test_loop(void **state)
 	fill_box(STR(""));
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct trial t = trial(str_of(cases[i].content));
+		t.job.content.pos = 0;
 		off_t before = size_of(box);
 		t.job.content.pos = 0; /* what stands before it is our own */
 		struct outcome o = deliver(&t);
