@@ -164,6 +164,9 @@ deliver_now(const struct invocation *in, struct site *site)
 		log_error("cannot read the aliases file %s:", site->conf.aliases);
 		return EX_TEMPFAIL;
 	}
+	/* It delivers here, wherever other mail for this device goes. */
+	site->conf.nullclient = false;
+	site->conf.adminaddr[0] = '\0';
 	sub.sender = buf_view(&sender);
 	spool_open_memory(&spool);
 	status = submit(&sub, STDIN_FILENO, &spool, id, &why);

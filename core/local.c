@@ -169,7 +169,8 @@ print_expansion(struct delivery *d, const struct alias_found *found)
 	}
 }
 
-/* file: what to expand by; source: its name. False: it says nothing of the recipient. */
+/* file: what to expand by; source: its name. False: it says nothing of the recipient, or what
+ * it says has been done: the user's mailbox is where a message ends that comes back. */
 static bool
 expand(struct delivery *d, const struct alias_file *file, struct str name, const char *source,
        struct outcome *o)
@@ -178,7 +179,10 @@ expand(struct delivery *d, const struct alias_file *file, struct str name, const
 	struct buf why = {0};
 	enum alias_result r = alias_expand_fully(file, name, is_local, include, d, &found, &why);
 
-	if (r == ALIAS_EXPANDED && !trace_is_loop(&d->job->content, d->job->full, o))
+	bool loop = r == ALIAS_EXPANDED && trace_is_loop(&d->job->content, d->job->full, o);
+	if (loop && file->forward)
+		r = ALIAS_NONE;
+	else if (r == ALIAS_EXPANDED && !loop)
 		print_expansion(d, &found);
 	else if (r != ALIAS_NONE && r != ALIAS_EXPANDED)
 		*o = outcome_make(TEMPFAIL, 2, 4, "%s %.*s", source, STR_ARG(why));

@@ -194,8 +194,6 @@ maildir_deliver(const struct maildir_job *job)
 	struct buf path = {0};
 	struct outcome o;
 
-	if (trace_is_loop(&job->content, job->rcpt, &o))
-		return o;
 	make_name(job, m.name);
 	/* With a '/' behind it a link would be followed. */
 	while (dir.len > 1 && dir.ptr[dir.len - 1] == '/')

@@ -514,8 +514,6 @@ mbox_deliver(struct mbox *m, const struct mbox_job *job)
 	struct stat st;
 
 	*m = (struct mbox){.fd = -1};
-	if (trace_is_loop(&job->content, job->rcpt, &o))
-		return o;
 	if (lock(m, job, &o))
 		return o;
 	int whole = job->has_previous ? recover(m->fd, job) : 0;

@@ -292,8 +292,6 @@ pipe_deliver(const struct pipe_job *job)
 	struct outcome o;
 	int death = 0;
 
-	if (trace_is_loop(&job->content, job->rcpt, &o))
-		return o;
 	if (str_trim(job->command).len == 0)
 		return outcome_make(TEMPFAIL, 3, 5, "no command behind '|'");
 	/* Killed with our parent, we would hang up on the command, which would take what it has

@@ -2,7 +2,8 @@
 /*
  * What a local delivery leaves in the message: Return-Path (RFC 5321 4.4) and Delivered-To,
  * and by that the knowledge that it has been here before. Every kind of local delivery puts
- * the same two lines first and refuses the same loops.
+ * the same two lines first. A message that comes back goes out no more: it ends in a mailbox,
+ * or where an alias has none, as a failure.
  */
 #ifndef TRACE_H
 #define TRACE_H

@@ -168,14 +168,6 @@ attempt() { accepted "$@" && flush; }
 	[ "$(grep -c 'a bounce goes to' log)" -le 2 ]
 }
 
-@test "a mail loop is a failure: Delivered-To" {
-	printf 'Subject: x\nDelivered-To: %s@router.example\n\nhi\n' "$me" | expect 0 sendmail -odi -f '' "$me"
-	wait_for is_over
-	spool_is H
-	logged 'mail loop'
-	delivered 0
-}
-
 @test "a full file system of the mailbox delays mail, and bounces none" {
 	needs_root 'a small file system'
 	mount -t tmpfs -o size=64k,mode=1777 none mail 2>/dev/null || skip 'no mounts here'

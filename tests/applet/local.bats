@@ -345,13 +345,31 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	has_not "$S/log" bounced
 }
 
-@test ".forward: mail that comes back is not sent round again" {
+@test ".forward: mail that comes back ends in the mailbox" {
 	forwards joe 'ann@x.example'
 	printf 'Delivered-To: joe@router.example\n\nagain\n' | expect 0 sendmail -odq -f root joe
 	flush
 	queue_is_empty
+	delivered 1 joe
+	has_not "$S/log" ann@x.example
+}
+
+@test "an alias: mail that comes back is a loop" {
+	write_aliases "list: ann@x.example, /dev/null"
+	printf 'Delivered-To: list@router.example\n\nagain\n' | expect 0 sendmail -odq -f root list
+	flush
+	queue_is_empty
 	delivered 1 root
 	has "$S/mail/root" "5.4.6"
+}
+
+@test "deliver: another mail system's Delivered-To, and a .forward that calls it" {
+	printf 'Delivered-To: joe@router.example\n\nx\n' | expect 0 deliver joe
+	delivered 1 joe
+	forwards joe "\"|$MTABOX deliver -C $conf joe\""
+	chmod 644 "$conf"
+	letter | expect 0 deliver joe
+	delivered 2 joe
 }
 
 @test ".forward that others may write to is not used" {

@@ -446,19 +446,6 @@ test_many(void **state)
 	assert_int_equal(count("new", name), 1);
 }
 
-static void
-test_loop(void **state)
-{
-	struct maildir_job j = job(STR("Delivered-To: root@router\n\n"));
-	struct stat st;
-
-	(void)state;
-	j.content.pos = 0; /* what stands before it is our own */
-	struct outcome o = maildir_deliver(&j);
-	expect_verdict(&o, PERMFAIL, "mail loop");
-	assert_int_equal(stat(path, &st), -1);
-}
-
 /* What stands where a directory should. */
 static void
 test_unfit(void **state)
@@ -792,7 +779,6 @@ main(void)
 		TEST(test_makes_directories),
 		TEST(test_delivered_before),
 		TEST(test_many),
-		TEST(test_loop),
 		TEST(test_unfit),
 		TEST(test_whose),
 		TEST(test_order),

@@ -703,35 +703,6 @@ test_directory_without_rights(void **state)
 }
 
 static void
-test_loop(void **state)
-{
-	static const struct { const char *content; enum verdict verdict; } cases[] = {
-		{"Subject: x\nDelivered-To: root@router\n\nx\n", PERMFAIL},
-		{"delivered-to:\tRoot@router \r\n\nx\n", PERMFAIL},
-		{"Delivered-To: root@router.example\nDelivered-To: joe@router\n\nx\n", DELIVERED},
-		{"Subject: x\n\nDelivered-To: root@router\n", DELIVERED},
-		{"Subject: x\r\n\r\nDelivered-To: root@router\n", DELIVERED},
-		{"X-Delivered-To: root@router\n\n", DELIVERED},
-	};
-
-	(void)state;
-	fill_box(STR(""));
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct trial t = trial(str_of(cases[i].content));
-		t.job.content.pos = 0;
-		off_t before = size_of(box);
-		t.job.content.pos = 0; /* what stands before it is our own */
-		struct outcome o = deliver(&t);
-		expect_verdict(&o, cases[i].verdict, cases[i].verdict == PERMFAIL ? "loop" : box);
-		if (cases[i].verdict == PERMFAIL) {
-			assert_int_equal(o.subject, 4);
-			assert_int_equal(o.detail, 6);
-			assert_int_equal(size_of(box), before);
-		}
-	}
-}
-
-static void
 test_create(void **state)
 {
 	struct stat st;
@@ -893,7 +864,6 @@ main(void)
 		TEST(test_dotlock),
 		TEST(test_locked_until_released),
 		TEST(test_directory_without_rights),
-		TEST(test_loop),
 		TEST(test_create),
 		TEST(test_create_only_on_roots_ground),
 		TEST(test_deliver_creates),

@@ -541,18 +541,6 @@ test_cannot_start(void **state)
 	}
 }
 
-static void
-test_loop(void **state)
-{
-	struct pipe_job j = job("echo >got", STR("Delivered-To: root+x@router\n\n"));
-
-	(void)state;
-	j.content.pos = 0; /* what stands before it is our own */
-	struct outcome o = pipe_deliver(&j);
-	expect_outcome(&o, PERMFAIL, "mail loop");
-	assert_int_equal(access("got", F_OK), -1);
-}
-
 /* A worker in our place, with a parent to follow, delivers to the command. Its parent's and
  * its own number in pids. */
 static void
@@ -685,7 +673,6 @@ main(void)
 		cmocka_unit_test(test_leaves_children),
 		cmocka_unit_test(test_content_unreadable),
 		cmocka_unit_test(test_cannot_start),
-		cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_runner_dies),
 		cmocka_unit_test(test_worker_dies),
 		cmocka_unit_test(test_parent_may_leave),
