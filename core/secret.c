@@ -19,7 +19,8 @@
 enum {
 	FILE_MAX = 64 << 10,
 	FILE_ROOM = 2 * 4096,   /* what file_load_fd asks for at a time, behind the last byte too */
-	ANSWER_MAX = 1024,      /* all that the command says */
+	/* All that the command says: with a CRLF, and one byte more that must not come. */
+	ANSWER_MAX = LIMIT_PASSWORD + 3,
 	ENTRY_MAX = ANSWER_MAX + 2 * 256 + 3, /* and user, host, "|", ":", newline */
 };
 

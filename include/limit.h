@@ -28,7 +28,8 @@ enum {
 	LIMIT_REPLY_LINE = 2048,       /* one line of an SMTP reply; RFC 5321 says 512 */
 	LIMIT_REPLY_LINES = 200,       /* lines of one reply */
 	LIMIT_WIRE_LINE = 998,         /* RFC 5321 4.5.3.1.6, without CRLF */
-	LIMIT_SASL = 4096,             /* one challenge or response, before base64 */
+	LIMIT_PASSWORD = 4096,         /* or an OAuth token; what password_command may say */
+	LIMIT_SASL = LIMIT_PASSWORD + 1024, /* one challenge or response, before base64 */
 	LIMIT_CHAIN = 32 << 10,        /* a server's certificates, DER */
 	LIMIT_DNS_ADDRESSES = 16,      /* addresses tried for one host */
 	LIMIT_DNS_MX = 16,

@@ -16,7 +16,7 @@ int secret_load(const struct conf *c, struct buf *text, struct outcome *why);
 
 /* Has a shell run password_command, with server's user and host as $1 and $2, and adds the
  * first line that it says to *text as an entry. 0; or -1 with *why, TEMPFAIL: it failed, said
- * nothing, a kilobyte or more, or took longer than connect_timeout. */
+ * nothing, more than LIMIT_PASSWORD, or took longer than connect_timeout. */
 int secret_ask(const struct conf *c, const struct url *server, struct buf *text,
 	       struct outcome *why);
 

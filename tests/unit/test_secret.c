@@ -89,7 +89,7 @@ test_command(void **state)
 		{"true", NULL},
 		{"echo", NULL},
 		{"kill -9 $$", NULL},
-		{"head -c 1024 /dev/zero", NULL},
+		{"head -c 4099 /dev/zero", NULL},
 		{"head -c 1000000 /dev/zero", NULL},
 		{"/none/such", NULL},
 	};
