@@ -24,7 +24,7 @@ enum { /* DER tags */
 
 /* Object identifiers' content. */
 #define RSA_ENCRYPTION STR("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")
-#define RSA_WITH       STR("\x2a\x86\x48\x86\xf7\x0d\x01\x01") /* then 5: SHA-1, 11-13 */
+#define RSA_WITH       STR("\x2a\x86\x48\x86\xf7\x0d\x01\x01") /* then 4: MD5, 5: SHA-1, 11-13 */
 #define ECDSA_SHA1     STR("\x2a\x86\x48\xce\x3d\x04\x01")
 #define ECDSA_WITH     STR("\x2a\x86\x48\xce\x3d\x04\x03")     /* then 2-4: SHA-2 */
 #define EC_PUBLIC_KEY  STR("\x2a\x86\x48\xce\x3d\x02\x01")
@@ -229,8 +229,9 @@ parse_algorithm(struct cert *c, struct str algorithm)
 		c->signer = BR_KEYTYPE_EC;
 		first = 2;
 	}
-	if ((first == 11 && last == 5) || str_eq(oid, ECDSA_SHA1)) {
-		c->signature = CERT_SHA1;
+	if ((first == 11 && (last == 4 || last == 5)) || str_eq(oid, ECDSA_SHA1)) {
+		c->signature = CERT_WEAK;
+		c->hash = br_sha256_ID;
 	} else if (first > 0 && last >= first && last <= first + 2) {
 		c->signature = CERT_SHA2;
 		c->hash = (unsigned char)(br_sha256_ID + last - first);

@@ -135,7 +135,7 @@ static bool
 check_signature(struct trust *t, const struct cert *c)
 {
 	return c->signature == CERT_SHA2 ||
-	       refuse_flaw(t, c, c->signature == CERT_SHA1 ? "is signed with SHA-1" :
+	       refuse_flaw(t, c, c->signature == CERT_WEAK ? "is signed with SHA-1 or MD5" :
 			   "is signed in an unsupported way (neither RSA PKCS#1 nor ECDSA)");
 }
 
@@ -270,34 +270,46 @@ find_anchors(struct trust_work *w, int fd)
 	buf_free(&der);
 }
 
+/* From br_sha256_ID on. */
+static const struct {
+	const br_hash_class *class;
+	const unsigned char *oid; /* as RSA signatures name it */
+	size_t len;
+} hashes[] = {
+	{&br_sha256_vtable, BR_HASH_OID_SHA256, br_sha256_SIZE},
+	{&br_sha384_vtable, BR_HASH_OID_SHA384, br_sha384_SIZE},
+	{&br_sha512_vtable, BR_HASH_OID_SHA512, br_sha512_SIZE},
+};
+
+/* Its length. */
+static size_t
+digest(unsigned id, struct str s, unsigned char *out)
+{
+	size_t at = id - br_sha256_ID;
+	br_hash_compat_context hash;
+
+	hashes[at].class->init(&hash.vtable);
+	hashes[at].class->update(&hash.vtable, s.ptr, s.len);
+	hashes[at].class->out(&hash.vtable, out);
+	return hashes[at].len;
+}
+
 /* Whether this key has made the signature of a certificate that check_signature passed. */
 static bool
 is_signed_by(const struct cert *c, const br_x509_pkey *key)
 {
-	static const struct {
-		const br_hash_class *class;
-		const unsigned char *oid; /* as RSA signatures name it */
-		size_t len;
-	} hashes[] = {
-		{&br_sha256_vtable, BR_HASH_OID_SHA256, br_sha256_SIZE},
-		{&br_sha384_vtable, BR_HASH_OID_SHA384, br_sha384_SIZE},
-		{&br_sha512_vtable, BR_HASH_OID_SHA512, br_sha512_SIZE},
-	};
-	size_t at = c->hash - br_sha256_ID, len = hashes[at].len;
 	const unsigned char *signature = (const unsigned char *)c->signature_bytes.ptr;
 	unsigned char want[br_sha512_SIZE], have[br_sha512_SIZE];
-	br_hash_compat_context hash;
+	size_t len = digest(c->hash, c->signed_part, want);
 
-	hashes[at].class->init(&hash.vtable);
-	hashes[at].class->update(&hash.vtable, c->signed_part.ptr, c->signed_part.len);
-	hashes[at].class->out(&hash.vtable, want);
 	if (key->key_type != c->signer)
 		return false;
 	if (key->key_type == BR_KEYTYPE_EC)
 		return br_ecdsa_i31_vrfy_asn1(&curve_all, want, len, &key->key.ec, signature,
 					      c->signature_bytes.len);
-	return br_rsa_i31_pkcs1_vrfy(signature, c->signature_bytes.len, hashes[at].oid, len,
-				     &key->key.rsa, have) && memcmp(have, want, len) == 0;
+	return br_rsa_i31_pkcs1_vrfy(signature, c->signature_bytes.len,
+				     hashes[c->hash - br_sha256_ID].oid, len, &key->key.rsa,
+				     have) && memcmp(have, want, len) == 0;
 }
 
 /* path[0] to path[depth - 1] below the anchor. */
@@ -425,16 +437,6 @@ check_chain(struct trust *t)
 	return same ? check_path(t, 1, same) : climb(t, 1) || refuse_unknown(t, leaf);
 }
 
-static void
-sha256(struct str s, unsigned char out[32])
-{
-	br_sha256_context c;
-
-	br_sha256_init(&c);
-	br_sha256_update(&c, s.ptr, s.len);
-	br_sha256_out(&c, out);
-}
-
 /* The administrator has seen this very certificate or key: nothing else counts. */
 static bool
 check_pins(struct trust *t, const struct cert *leaf)
@@ -444,7 +446,7 @@ check_pins(struct trust *t, const struct cert *leaf)
 	unsigned char spki[32], *have = spki;
 	char hex[65];
 
-	sha256(leaf->spki, spki);
+	digest(br_sha256_ID, leaf->spki, spki);
 	if (config->has_pin && memcmp(config->pin, spki, 32))
 		what = "tls_pin";
 	if (config->has_fingerprint && memcmp(config->fingerprint, t->leaf_sha256, 32)) {
@@ -477,7 +479,9 @@ judge(struct trust *t)
 		return refuse(t, NULL, "the server's certificate is malformed");
 	cert_print_name(leaf->subject, t->subject, sizeof t->subject);
 	cert_print_name(leaf->issuer, t->issuer, sizeof t->issuer);
-	sha256(leaf->der, t->leaf_sha256);
+	digest(br_sha256_ID, leaf->der, t->leaf_sha256);
+	if (leaf->hash)
+		t->binding_len = digest(leaf->hash, leaf->der, t->binding);
 	if (leaf->key.key_type == 0)
 		return check_any(t, leaf);
 	if (t->config->has_fingerprint || t->config->has_pin)
@@ -512,6 +516,7 @@ start_chain(const br_x509_class **ctx, const char *server_name)
 	(void)server_name; /* trust_expect knows it, for address literals too */
 	forget(t->work);
 	t->verified = false;
+	t->binding_len = 0;
 	t->why = (struct outcome){0};
 }
 

@@ -10,7 +10,8 @@
 
 #include <bearssl.h>
 
-enum cert_signature { CERT_OTHER, CERT_SHA1, CERT_SHA2 }; /* SHA2: with RSA or ECDSA */
+/* WEAK: MD5 or SHA-1; SHA2: with RSA or ECDSA. */
+enum cert_signature { CERT_OTHER, CERT_WEAK, CERT_SHA2 };
 
 enum { CERT_DIGITAL_SIGNATURE = 0x80, CERT_KEY_CERT_SIGN = 0x04 }; /* bits of keyUsage */
 
@@ -24,7 +25,9 @@ struct cert {
 	int64_t not_before, not_after; /* seconds since 1970 */
 	enum cert_signature signature;
 	unsigned char signer;        /* SHA2: of which key type, BR_KEYTYPE_RSA or _EC */
-	unsigned char hash;          /* SHA2: br_sha256_ID, br_sha384_ID or br_sha512_ID */
+	/* SHA2: br_sha256_ID, br_sha384_ID or br_sha512_ID; WEAK: br_sha256_ID, which stands
+	 * in (RFC 5929 4.1); OTHER: 0. */
+	unsigned char hash;
 	struct str signed_part;      /* what the signature is of */
 	struct str signature_bytes;
 	bool v3;

@@ -37,6 +37,9 @@ struct trust {
 	struct outcome why;      /* TEMPFAIL 4.7.5 in words, after a refusal; else no text */
 	char subject[128], issuer[128]; /* of the leaf, for -v and for words */
 	unsigned char leaf_sha256[32];
+	/* tls-server-end-point (RFC 5929 4.1); no length: it is not defined for the leaf. */
+	unsigned char binding[br_sha512_SIZE];
+	size_t binding_len;
 };
 
 /* config is borrowed until trust_free. */

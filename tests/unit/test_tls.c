@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Handshakes with `openssl s_server` on 127.0.0.1, one for each of the certificates that
  * scripts/make-test-certs makes. */
+#include "codec.h"
 #include "fmt.h"
 #include "tls.h"
 
@@ -236,6 +237,9 @@ config(void)
 	};
 }
 
+/* tls-server-end-point of the last server. */
+static struct buf binding;
+
 /* The words of the failure, or "verified" or "accepted". */
 static const char *
 handshake_with(const struct trust_config *c, const char *name, const char *cert,
@@ -257,6 +261,8 @@ handshake_with(const struct trust_config *c, const char *name, const char *cert,
 		assert_false(trust.verified);
 		memcpy(words, o.text, sizeof words);
 	}
+	binding.len = 0;
+	buf_add(&binding, trust.binding, trust.binding_len);
 	tls_free(t);
 	trust_free(&trust);
 	stop_server(&s);
@@ -331,6 +337,7 @@ test_certificates(void **state)
 		expect(cases[i].words, &c, cases[i].name, cases[i].cert, NULL);
 	expect("less than 2048 bits", &c, MAIL, "weak", weak);
 	expect("signed with SHA-1", &c, MAIL, "sha1", weak);
+	expect("signed with SHA-1 or MD5", &c, MAIL, "md5", weak);
 }
 
 static void
@@ -381,6 +388,36 @@ read_pin(const char *cert, unsigned char out[32])
 	read_command("openssl pkey -in $cert.key -pubout -outform DER | sha256sum", cert, &b);
 	assert_int_equal(trust_parse_sha256(str_upto(buf_view(&b), 64), out), 0);
 	buf_free(&b);
+}
+
+/* RFC 5929 4.1: the certificate by its signature's hash, by SHA-256 for those that are weak. */
+static void
+test_binding(void **state)
+{
+	static const struct {
+		const char *cert, *hash;
+	} cases[] = {
+		{"good", "sha256"}, {"goodrsa", "sha256"}, {"sha384", "sha384"},
+		{"sha512", "sha512"}, {"sha1", "sha256"}, {"md5", "sha256"},
+	};
+	struct trust_config c = config();
+
+	(void)state;
+	c.verify = false;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct buf want = {0}, got = {0};
+		char command[100];
+		expect("accepted", &c, MAIL, cases[i].cert, weak);
+		codec_hex(buf_view(&binding), &got);
+		fmt_print(command, sizeof command, "openssl x509 -in $cert.pem -outform DER | %ssum",
+			  cases[i].hash);
+		read_command(command, cases[i].cert, &want);
+		assert_true(str_eq(buf_view(&got), str_upto(buf_view(&want),
+							    str_find(buf_view(&want), ' '))));
+		buf_free(&want);
+		buf_free(&got);
+	}
+	buf_free(&binding);
 }
 
 static void
@@ -728,6 +765,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_certificates),
 		cmocka_unit_test(test_unverified),
+		cmocka_unit_test(test_binding),
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_bundles),
