@@ -2,14 +2,14 @@
 
 # Core modules, bottom to top: the object list, the reading order and the law.
 # A module may include only modules to its left (scripts/check-order).
-BASE  = fmt calendar nap log str buf stamp clock io file
+BASE  = fmt calendar nap log str room buf stamp clock io file
 FORM  = args outcome codec date ip addr text header alias url conf rewrite notify envelope journal retry
-PROTO = sasl reply smtp smtpd encode wire render dsn
+PROTO = mac ntlm sasl reply smtp smtpd encode wire render dsn
 WORLD = spool rr dns net cert curve trust tls sandbox worker user trace mbox maildir pipe local secret relay
 TOP   = site agenda route outage verify submit session attempt crew dispatch direct watch queue runner
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
 # These reach no system call, clock, environment or log (scripts/check-pure).
-PURE  = fmt calendar str buf stamp $(FORM) $(PROTO) rr cert agenda route outage
+PURE  = fmt calendar str room buf stamp $(FORM) $(PROTO) rr cert agenda route outage
 
 # Features: a 0 leaves the files out.
 TLS  ?= 1
@@ -17,7 +17,7 @@ AUTH ?= 1
 # BearSSL's own code for P-256: 7 kB, and 13 million instructions less for each signature.
 FAST_P256 ?= 0
 OFF-$(TLS)  += cert curve trust tls
-OFF-$(AUTH) += sasl
+OFF-$(AUTH) += mac ntlm sasl
 CORE = $(filter-out $(OFF-0),$(ORDER))
 APPLETS = main sendmail mailq newaliases deliver
 
