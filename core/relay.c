@@ -419,7 +419,8 @@ start_tls(struct relay *r)
 			  r->trust.verified ? "verified" : "NOT verified");
 		buf_free(&words);
 	}
-	smtp_tls_up(&r->smtp, r->trust.verified);
+	smtp_tls_up(&r->smtp, r->trust.verified,
+		    (struct str){(const char *)r->trust.binding, r->trust.binding_len});
 }
 
 /* --- the pump -------------------------------------------------------------------------- */
@@ -622,6 +623,7 @@ configure(struct relay *r, struct outcome *why)
 		r->config.user = str_of(r->conf->login);
 		r->config.password = str_of(r->conf->password);
 	}
+	r->config.host = str_of(r->server->host);
 	r->config.helo = str_of(r->conf->helo_name);
 	r->config.lmtp = r->server->lmtp;
 	r->config.tls = r->server->tls;

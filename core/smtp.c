@@ -41,6 +41,10 @@ enum {
 
 enum {
 	COMMAND_MAX = LIMIT_ADDRESS + NOTIFY_TEXT + 100, /* with all parameters */
+	/* With 510 bytes for the command line (RFC 5321 4.5.3.1.4), and a long mechanism's
+	 * name: before base64. */
+	INITIAL_RESPONSE = (510 - 25) / 4 * 3,
+	NAME_SHOWN = 64,                   /* of a user or host that is told of */
 	TIMEOUT_BODY = 180,
 	TIMEOUT_IDLE = 300,
 };
@@ -204,44 +208,90 @@ is_class(const struct smtp *s, unsigned digit)
 
 /* AUTH (RFC 4954). */
 
-/* One step. name: of the mechanism where this is the AUTH command itself, else "". */
+/* Ends a session without a login. verb: how that came; more: the server's own words, or "". */
 static void
-auth_step(struct smtp *s, struct str challenge, const char *name)
+leave_outside(struct smtp *s, const struct outcome *o, const char *verb, const char *more)
 {
-	char response[LIMIT_SASL], start[40] = "", shown[sizeof start + 4];
-	const char *why;
+	const struct smtp_config *c = s->config;
+	struct outcome full = outcome_make(o->verdict, o->subject, o->detail,
+		"AUTH %s as %.*s at %.*s %s: %s%s%s%s", sasl_name(&s->sasl),
+		STR_ARG(str_upto(c->user, NAME_SHOWN)), STR_ARG(str_upto(c->host, NAME_SHOWN)),
+		verb, o->text, *more ? " (" : "", more, *more ? ")" : "");
 
-	ptrdiff_t n = sasl_step(&s->sasl, challenge, response, sizeof response, &why);
-	if (n < 0) {
-		if (!*name)
-			command(s, "*");
-		leave_insecure(s, 0, "AUTH: ", why);
-		return;
-	}
-	if (*name)
-		fmt_print(start, sizeof start, "AUTH %s ", name);
+	full.code = o->code;
+	leave(s, &full);
+}
+
+static void
+auth_fail(struct smtp *s, const char *why)
+{
+	struct outcome o = outcome_make(TEMPFAIL, 7, 0, "%s", why);
+
+	leave_outside(s, &o, "failed", "");
+}
+
+/* One step, of which the response is ready. first: it goes with the AUTH command itself. */
+static void
+put_response(struct smtp *s, struct str response, bool first)
+{
+	char start[40] = "", shown[sizeof start + 4];
+
+	if (first)
+		fmt_print(start, sizeof start, "AUTH %s ", sasl_name(&s->sasl));
 	char *line = s->out + s->out_end;
 	size_t len = strlen(start);
 	memcpy(line, start, len);
-	len += codec_base64((struct str){response, (size_t)n}, line + len);
-	if (*name && n == 0)
+	len += codec_base64(response, line + len);
+	if (first && response.len == 0)
 		line[len++] = '=';
-	explicit_bzero(response, sizeof response);
 	fmt_print(shown, sizeof shown, "%s****", start);
 	end_line(s, len, str_of(shown));
 }
 
 static void
-start_auth(struct smtp *s)
+auth_step(struct smtp *s, struct str challenge)
+{
+	char response[LIMIT_SASL];
+	const char *why;
+
+	ptrdiff_t n = sasl_step(&s->sasl, challenge, response, sizeof response, &why);
+	if (n < 0) {
+		command(s, "*");
+		auth_fail(s, why);
+		return;
+	}
+	put_response(s, (struct str){response, (size_t)n}, false);
+	explicit_bzero(response, (size_t)n);
+}
+
+static void
+begin_mechanism(struct smtp *s)
 {
 	const struct smtp_config *c = s->config;
 
-	s->state = AT_AUTH;
 	sasl_start(&s->sasl, c->user, c->password, c->nonce);
+}
+
+/* The AUTH command, with an initial response where there may be one and the line has room for
+ * it. A response that is too long is made again when the server asks for it (RFC 4954 4). */
+static void
+start_auth(struct smtp *s)
+{
+	char response[INITIAL_RESPONSE];
+	ptrdiff_t n = -1;
+	const char *why;
+
+	s->state = AT_AUTH;
+	begin_mechanism(s);
 	if (sasl_client_first(&s->sasl))
-		auth_step(s, STR(""), sasl_name(&s->sasl));
-	else
+		n = sasl_step(&s->sasl, STR(""), response, sizeof response, &why);
+	if (n >= 0) {
+		put_response(s, (struct str){response, (size_t)n}, true);
+		explicit_bzero(response, (size_t)n);
+	} else {
+		begin_mechanism(s);
 		command(s, "AUTH %s", sasl_name(&s->sasl));
+	}
 }
 
 /* A user is configured: AUTH, or no mail. */
@@ -257,7 +307,7 @@ begin_auth(struct smtp *s)
 		leave_insecure(s, 11, "no password goes out without verified TLS: use "
 			       "smtps:// or smtp+starttls:// and tls_verify, or accept the "
 			       "risk with insecure_auth", "");
-	else if (sasl_pick(&s->sasl, str_of(s->mechanisms), c->mechanisms))
+	else if (sasl_pick(&s->sasl, str_of(s->mechanisms), c->mechanisms, s->binding))
 		leave_insecure(s, 4, "no AUTH that we may use: try port 587 or 465, or see "
 			       "auth_mechanisms; the server offers: ",
 			       *s->mechanisms ? s->mechanisms : "none");
@@ -271,11 +321,29 @@ auth_challenge(struct smtp *s)
 	char challenge[LIMIT_REPLY_LINE];
 
 	ptrdiff_t n = codec_unbase64(reply_words(&s->reply), challenge, sizeof challenge);
+	if (n < 0 && sasl_takes_prose(&s->sasl))
+		n = 0;
 	if (n >= 0) {
-		auth_step(s, (struct str){challenge, (size_t)n}, "");
+		auth_step(s, (struct str){challenge, (size_t)n});
 	} else {
 		command(s, "*");
-		leave_insecure(s, 0, "AUTH: ", "the challenge is not base64");
+		auth_fail(s, "the challenge is not base64");
+	}
+}
+
+/* A server that binds in another way than we do gets the next best mechanism. This takes
+ * nothing from whoever wants no other: auth_mechanisms says so. */
+static void
+auth_refused(struct smtp *s)
+{
+	struct outcome o = refusal(s);
+
+	if (is_class(s, 5) && s->config->mechanisms.len == 0 &&
+	    sasl_refused_binding(&s->sasl)) {
+		s->binding.len = 0;
+		begin_auth(s);
+	} else {
+		leave_outside(s, &o, "refused", s->sasl.error);
 	}
 }
 
@@ -289,9 +357,9 @@ auth_reply(struct smtp *s)
 	if (is_class(s, 3)) {
 		auth_challenge(s);
 	} else if (!is_class(s, 2)) {
-		leave_refused(s);
+		auth_refused(s);
 	} else if (sasl_finish(&s->sasl, &why)) {
-		leave_insecure(s, 0, "AUTH: ", why);
+		auth_fail(s, why);
 	} else {
 		sasl_wipe(&s->sasl);
 		s->state = AT_READY;
@@ -802,10 +870,11 @@ smtp_sent(struct smtp *s, size_t n)
 }
 
 void
-smtp_tls_up(struct smtp *s, bool verified)
+smtp_tls_up(struct smtp *s, bool verified, struct str binding)
 {
 	s->tls_up = true;
 	s->tls_verified = verified;
+	s->binding = binding;
 	if (s->state == AT_HANDSHAKE)
 		hello(s);
 }

@@ -38,6 +38,7 @@ struct smtp_config {
 	bool lmtp;
 	enum url_tls tls;        /* IMPLICIT: TLS is up before the engine sees a byte */
 	bool private_channel;    /* a unix socket: as good as verified TLS */
+	struct str host;         /* the server's name, for words */
 	struct str user, password; /* user "": no AUTH, whatever the server offers */
 	struct str mechanisms;   /* allowed, as sasl_pick's; "" is all */
 	bool insecure_auth;      /* AUTH even where the channel is neither verified nor private */
@@ -70,6 +71,7 @@ struct smtp {
 	const struct smtp_config *config;
 	unsigned state;              /* of the session, see smtp.c */
 	bool tls_up, tls_verified, closed, quit;
+	struct str binding;          /* of TLS, as sasl_pick's */
 	bool body;                   /* the server awaits the body of tx[0] */
 	bool reset;                  /* RSET must precede the next MAIL */
 	unsigned extensions;         /* of the newest EHLO */
@@ -114,8 +116,9 @@ void smtp_sent(struct smtp *s, size_t n);
 void smtp_input(struct smtp *s, struct str bytes);
 
 /* TLS is up after SMTP_STARTTLS (or before the first byte, with URL_TLS_IMPLICIT): what the
- * server said before is forgotten. verified: its certificate was. */
-void smtp_tls_up(struct smtp *s, bool verified);
+ * server said before is forgotten. verified: its certificate was. binding: as sasl_pick's; it must
+ * outlive the session. */
+void smtp_tls_up(struct smtp *s, bool verified, struct str binding);
 
 /* Hands m over where SMTP_MESSAGE is wanted (else it comes back untried at once). It must
  * live until finished is called for it. */

@@ -314,7 +314,7 @@ mask(struct buf *line)
 static void
 expect_client(struct play *p, struct str words, bool secret)
 {
-	char line[4096], said[4096];
+	char line[16 << 10], said[16 << 10];
 	struct buf want = {0};
 
 	unescape(words, &want);
@@ -375,9 +375,11 @@ expect_timeout(struct play *p, struct str seconds)
 static void
 tls(struct play *p, struct str how)
 {
+	struct str verified = str_cut(&how, ' ');
+
 	if (p->config.tls != URL_TLS_IMPLICIT && smtp_want(&p->smtp) != SMTP_STARTTLS)
 		fail(p, "no TLS is wanted");
-	smtp_tls_up(&p->smtp, str_eq(how, STR("verified")));
+	smtp_tls_up(&p->smtp, str_eq(verified, STR("verified")), how);
 	settle(p);
 }
 
@@ -474,7 +476,7 @@ play(const char *path, struct str script, bool bytewise_in, bool bytewise_out)
 	p->bytewise_in = bytewise_in;
 	p->bytewise_out = bytewise_out;
 	p->config = (struct smtp_config){
-		.helo = STR("client.test"), .tls = URL_TLS_NONE,
+		.helo = STR("client.test"), .host = STR("mx.test"), .tls = URL_TLS_NONE,
 		.nonce = STR("rOprNGfwEbeRWgbNEkqO"), .ctx = p,
 		.verdict = on_verdict, .finished = on_finished, .trace = on_trace,
 	};
@@ -527,7 +529,9 @@ say_anything(struct play *p, unsigned *seed)
 		"250-mx\r\n250-PIPELINING\r\n250-SIZE 100\r\n250 STARTTLS\r\n",
 		"250-mx\r\n250 PIPELINING\r\n",
 		"250-mx\r\n250-AUTH LOGIN PLAIN\r\n250 8BITMIME\r\n",
+		"250-mx\r\n250-AUTH NTLM XOAUTH2 SCRAM-SHA-1 SCRAM-SHA-1-PLUS\r\n250 SIZE\r\n",
 		"354 go\r\n", "354 go\r\n", "354 go\r\n", "334 \r\n", "334 ZGF0YQ==\r\n",
+		"334 e30=\r\n", "334 ZT14\r\n", "334 NTLM supported\r\n",
 		"235 in\r\n", "450 later\r\n", "550 5.1.1 no\r\n", "421 bye\r\n", "599\r\n",
 		"250-", "\r\n", "2",
 	};
@@ -544,6 +548,15 @@ say_anything(struct play *p, unsigned *seed)
 static bool
 play_random(unsigned seed)
 {
+	static const char *const hellos[] = {
+		"250-mx\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250-AUTH SCRAM-SHA-256\r\n250 SIZE 100\r\n",
+		"250-mx\r\n250-AUTH NTLM\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250-AUTH OAUTHBEARER\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250 SIZE 100\r\n",
+		"250-mx\r\n250 SIZE 100\r\n",
+	};
 	struct play *p = calloc(1, sizeof *p);
 	unsigned start = seed;
 	char path[32];
@@ -563,15 +576,14 @@ play_random(unsigned seed)
 	};
 	smtp_init(&p->smtp, &p->config);
 	feed(p, STR("220 hi\r\n"));
-	feed(p, dice(&seed, 2) ? STR("250-mx\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n") :
-				 STR("250-mx\r\n250 SIZE 100\r\n"));
+	feed(p, str_of(hellos[dice(&seed, sizeof hellos / sizeof *hellos)]));
 	for (unsigned i = 0; i < 60 && !(smtp_want(&p->smtp) & SMTP_CLOSED); i++) {
 		if (p->made < MESSAGES && dice(&seed, 4) == 0)
 			make_message(p, dice(&seed, 9) == 0 ? STR("from=a@b rcpt=c@d size=101") :
 				     dice(&seed, 3) ? STR("from=a@b rcpt=c@d,e@f,g@h \"x\n\"") :
 				     STR("from=a@b rcpt=c@d \"x\n\""));
 		if (smtp_want(&p->smtp) & SMTP_STARTTLS)
-			tls(p, STR(""));
+			tls(p, dice(&seed, 2) ? STR("verified binding") : STR(""));
 		say_anything(p, &seed);
 		if (dice(&seed, 40) == 0)
 			smtp_quit(&p->smtp), settle(p);

@@ -433,7 +433,7 @@ test_robust(void **state)
 	assert_int_equal(smtp_output(&v.smtp).len, 0);
 	smtp_sent(&v.smtp, 5);
 	smtp_body_done(&v.smtp);
-	smtp_tls_up(&v.smtp, true);
+	smtp_tls_up(&v.smtp, true, STR(""));
 	smtp_quit(&v.smtp);
 	hand_over(&v);
 	assert_int_equal(v.messages[1].finished, 1);
