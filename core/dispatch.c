@@ -302,10 +302,12 @@ take_back(struct attempt *a, const struct crew_worker *w, const struct outcome *
 static void
 on_session(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f)
 {
+	const struct conf *c = &d->site->conf;
+
 	w->failed = true;
 	if (f->outcome.verdict == TEMPFAIL)
-		outage_add(&d->outages, &w->route,
-			   clock_ms() + (int64_t)d->site->conf.retry_min * 1000, &f->outcome);
+		outage_add(&d->outages, &w->route, clock_ms(), (int64_t)c->retry_min * 1000,
+			   (int64_t)c->retry_max * 1000, &f->outcome);
 	for (struct attempt *a = d->attempts; a; a = a->next)
 		take_back(a, w, &f->outcome);
 }
@@ -394,6 +396,8 @@ on_frame(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f
 		on_expand(a, w, f);
 	} else if (f->kind == WORKER_OUTCOME && its_own) {
 		w->keeps_lock = w->local && f->outcome.verdict == DELIVERED;
+		if (!w->local)
+			outage_end(&d->outages, &w->route);
 		struct outcome o = f->outcome;
 		o.passed = f->place[0] && o.verdict == DELIVERED;
 		attempt_record(a, f->number, &o, f->relay);

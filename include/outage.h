@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Destinations that could not be used a moment ago: their mail waits without an attempt for
- * each message. A bounded list; the oldest makes room. Known by kind, servers and domain, since
- * a hash is anybody's to match.
+ * each message. One that refuses our login is left alone for longer each time, for it may lock
+ * us out. A bounded list; the oldest makes room. Known by kind, servers and domain, since a
+ * hash is anybody's to match.
  */
 #ifndef OUTAGE_H
 #define OUTAGE_H
@@ -15,7 +16,8 @@ enum { OUTAGES = 32 };
 struct outage {
 	struct route route;
 	char domain[256]; /* of route */
-	int64_t until;    /* clock_ms */
+	int64_t until;    /* clock_ms; 0: it works */
+	int64_t wait;     /* ms, of the last time */
 	struct outcome why;
 };
 
@@ -24,9 +26,13 @@ struct outage_list {
 	struct outage entries[OUTAGES];
 };
 
-/* until: clock_ms() terms; now: the same clock. */
-void outage_add(struct outage_list *l, const struct route *r, int64_t until,
-		const struct outcome *why);
+/* now: clock_ms(), here and below. It is over after min ms; where our login is refused again
+ * after half as long again as the last time, and at most max. */
+void outage_add(struct outage_list *l, const struct route *r, int64_t now, int64_t min,
+		int64_t max, const struct outcome *why);
+
+/* It works. */
+void outage_end(struct outage_list *l, const struct route *r);
 
 /* Why this destination cannot be used now, or NULL. */
 const struct outcome *outage_find(const struct outage_list *l, const struct route *r,
