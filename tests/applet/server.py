@@ -12,7 +12,11 @@ usage: server.py DIR [KEY=VALUE...]
     cert=PATH           PATH.pem and PATH.key
     ehlo=LINES          extensions (default: PIPELINING|8BITMIME|SIZE)
     mechanisms=WORDS    for AUTH: offered, inside TLS where there is any; then no mail without
-    user=NAME           (default: joe); the password is the first line of standard input
+    user=NAME           (default: joe); the password, or token, is the first line of standard
+                        input
+    binding=right|wrong|other
+                        what the -PLUS mechanisms want: that to our certificate (by SHA-256), to
+                        another, or one that is not tls-server-end-point
     lmtp=yes            LHLO, and after the dot a reply for each recipient
     drip=yes            every reply one byte at a time
     STAGE[#N][:WORD]=ACTION
@@ -46,11 +50,35 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
 
 LIMIT = 60  # seconds for any wait; no test needs that long
+
+
+def md4(data):
+    """RFC 1320; hashlib has it only where OpenSSL has kept it."""
+    mask = 0xffffffff
+    rounds = (
+        (range(16), (3, 7, 11, 19), lambda b, c, d: b & c | ~b & d, 0),
+        ([i % 4 * 4 + i // 4 for i in range(16)], (3, 5, 9, 13),
+         lambda b, c, d: b & c | b & d | c & d, 0x5a827999),
+        ([0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15], (3, 9, 11, 15),
+         lambda b, c, d: b ^ c ^ d, 0x6ed9eba1))
+    padded = data + b"\x80" + bytes((55 - len(data)) % 64) + struct.pack("<Q", len(data) * 8)
+    state = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476]
+    for start in range(0, len(padded), 64):
+        words = struct.unpack_from("<16I", padded, start)
+        a, b, c, d = state
+        for order, shifts, mix, constant in rounds:
+            for i, n in enumerate(order):
+                x = (a + mix(b, c, d) + words[n] + constant) & mask
+                a, d, c = d, c, b
+                b = (x << shifts[i % 4] | x >> 32 - shifts[i % 4]) & mask
+        state = [(p + q) & mask for p, q in zip(state, (a, b, c, d))]
+    return struct.pack("<4I", *state)
 
 
 class Gone(Exception):
@@ -69,7 +97,7 @@ class Script:
     def __init__(self, args):
         self.options = {
             "listen": "127.0.0.1", "port": "0", "up": "", "tls": "no", "cert": "", "mechanisms": "",
-            "ehlo": "PIPELINING|8BITMIME|SIZE", "user": "joe",
+            "ehlo": "PIPELINING|8BITMIME|SIZE", "user": "joe", "binding": "right",
             "lmtp": "no", "drip": "no",
         }
         self.options["password"] = sys.stdin.readline().rstrip("\n")
@@ -404,28 +432,102 @@ class Session:
         return user == self.script.user and hmac.compare_digest(digest, right)
 
     def auth_scram_sha_256(self, first):
-        header, bare = first[:3], first[3:]
+        return self.scram("sha256", first)
+
+    def auth_scram_sha_1(self, first):
+        return self.scram("sha1", first)
+
+    def auth_scram_sha_256_plus(self, first):
+        return self.scram("sha256", first, b"p=tls-server-end-point")
+
+    def auth_scram_sha_1_plus(self, first):
+        return self.scram("sha1", first, b"p=tls-server-end-point")
+
+    def scram(self, name, first, bound=None):
+        """RFC 5802. A client that was offered to bind must not say that it was not."""
+        flag, identity, bare = first.split(b",", 2)
         user, nonce = bare.decode().split(",")
-        if header != b"n,," or user != "n=" + self.script.user or len(nonce) < 2 + 18:
+        offers = "-PLUS" in self.script.mechanisms
+        if flag not in ((bound,) if bound else (b"n", b"y")) or identity:
+            self.event("fault", "header", repr(first[:40]))
+            return False
+        if flag == b"y" and offers:
+            self.event("fault", "y, but we had offered to bind")
+        self.event("flag", flag.decode())
+        if bound and self.script.binding == "other":
+            return False
+        if user != "n=" + self.script.user or len(nonce) < 2 + 18:
             return False
         salt, count, password = b"some salt", 4096, self.script.password.encode()
         server_first = (nonce + "server," + "s=" + base64.b64encode(salt).decode() +
                         f",i={count}").encode()
         final = self.ask(server_first)
         without_proof, _, proof = final.rpartition(b",p=")
-        if without_proof != b"c=biws," + (nonce + "server").encode():
+        binding = flag + b",,"
+        if bound:
+            with open(self.script.cert + ".pem") as f:
+                certificate = ssl.PEM_cert_to_DER_cert(f.read())
+            binding += hashlib.sha256(certificate).digest()
+        if self.script.binding == "wrong":
+            binding += b"?"
+        if without_proof != (b"c=" + base64.b64encode(binding) + b"," +
+                             (nonce + "server").encode()):
+            self.ask(b"e=channel-bindings-dont-match")
             return False
-        salted = hashlib.pbkdf2_hmac("sha256", password, salt, count)
+        salted = hashlib.pbkdf2_hmac(name, password, salt, count)
         message = b",".join((bare, server_first, without_proof))
 
         def keyed(key, text):
-            return hmac.new(key, text, "sha256").digest()
+            return hmac.new(key, text, name).digest()
         client_key = keyed(salted, b"Client Key")
-        signature = keyed(hashlib.sha256(client_key).digest(), message)
+        signature = keyed(hashlib.new(name, client_key).digest(), message)
         if base64.b64decode(proof) != bytes(a ^ b for a, b in zip(client_key, signature)):
+            self.ask(b"e=invalid-proof")
             return False
         self.ask(b"v=" + base64.b64encode(keyed(keyed(salted, b"Server Key"), message)))
         return True
+
+    def auth_ntlm(self, first):
+        """[MS-NLMP] 3.2.5, version 2."""
+        self.reply("334 NTLM supported")
+        negotiate = base64.b64decode(self.channel.line())
+        if negotiate[:12] != b"NTLMSSP\0\1\0\0\0":
+            return False
+        info = (struct.pack("<HH", 2, 8) + "HOME".encode("utf-16le") +
+                struct.pack("<HHQ", 7, 8, 0x01d9abcdef012345) + bytes(4))
+        nonce = os.urandom(8)
+        final = self.ask(b"NTLMSSP\0" + struct.pack("<IQI", 2, 0, 0x00888205) + nonce + bytes(8) +
+                         struct.pack("<HHI", len(info), len(info), 48) + info)
+
+        def field(at):
+            length, _, offset = struct.unpack_from("<HHI", final, at)
+            return final[offset:offset + length]
+        response, domain, user = field(20), field(28).decode("utf-16le"), field(36).decode("utf-16le")
+        key = hmac.new(md4(self.script.password.encode("utf-16le")),
+                       (user.upper() + domain).encode("utf-16le"), "md5").digest()
+        proof = hmac.new(key, nonce + response[16:], "md5").digest()
+        if response[24:32] != struct.pack("<Q", 0x01d9abcdef012345) or info not in response:
+            self.event("fault", "NTLM response", response.hex())
+        return (final[:12] == b"NTLMSSP\0\3\0\0\0" and user == self.script.user and
+                hmac.compare_digest(proof, response[:16]))
+
+    def auth_external(self, first):
+        return first.decode() == self.script.user
+
+    def auth_xoauth2(self, first):
+        expected = f"user={self.script.user}\1auth=Bearer {self.script.password}\1\1"
+        return self.bearer(first, expected, b"", b'{"status":"401","schemes":"bearer"}')
+
+    def auth_oauthbearer(self, first):
+        expected = f"n,a={self.script.user},\1auth=Bearer {self.script.password}\1\1"
+        return self.bearer(first, expected, b"\1", b'{"status":"invalid_token"}')
+
+    def bearer(self, first, expected, acknowledged, error):
+        if (first or self.ask(b"")) == expected.encode():
+            return True
+        if self.ask(error) != acknowledged:
+            self.event("fault", "error not acknowledged")
+        return False
 
     def do_mail(self, line, rest):
         if not self.hello or self.sender is not None:
