@@ -76,17 +76,14 @@ print_notify(const struct notify *n, enum notify_of of, struct buf *out)
 }
 
 void
-envelope_print(const struct envelope *e, struct buf *out)
+envelope_print_head(const struct envelope *e, struct buf *out)
 {
-	struct envelope copy = *e;
-	struct buf fixed = {0};
-	size_t start = out->len;
+	struct header_facts facts = e->header;
 
 	envelope_print_fixed(e, out);
 	buf_puts(out, "header");
 	for (size_t i = 0; i < HEADER_WORDS; i++)
-		buf_print(out, " %s=%d", header_words[i].name,
-			  *header_fact(&copy.header, i));
+		buf_print(out, " %s=%d", header_words[i].name, *header_fact(&facts, i));
 	buf_puts(out, "\narrived ");
 	stamp_print(&e->arrived, out);
 	buf_print(out, "\nsubmitter %u", (unsigned)e->uid);
@@ -95,15 +92,24 @@ envelope_print(const struct envelope *e, struct buf *out)
 		print_line("name", e->name, out);
 	print_line("sender", e->sender, out);
 	print_notify(&e->notify, NOTIFY_MAIL, out);
-	for (size_t i = 0; i < e->rcpt_count; i++) {
-		print_line(e->rcpts[i].alias ? "alias" : "rcpt", e->rcpts[i].address, out);
-		print_notify(&e->rcpts[i].notify, NOTIFY_RCPT, out);
-	}
-	buf_putc(out, '\n');
+}
 
-	copy.offset = out->len - start;
-	envelope_print_fixed(&copy, &fixed);
-	memcpy(out->ptr + start, fixed.ptr, ENVELOPE_FIXED);
+void
+envelope_print_rcpt(const struct envelope_rcpt *r, struct buf *out)
+{
+	print_line(r->alias ? "alias" : "rcpt", r->address, out);
+	print_notify(&r->notify, NOTIFY_RCPT, out);
+}
+
+void
+envelope_print_end(struct envelope *e, struct buf *out)
+{
+	struct buf fixed = {0};
+
+	buf_putc(out, '\n');
+	e->offset = out->len;
+	envelope_print_fixed(e, &fixed);
+	memcpy(out->ptr, fixed.ptr, ENVELOPE_FIXED);
 	buf_free(&fixed);
 }
 

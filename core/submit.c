@@ -13,7 +13,7 @@
 
 enum { CHUNK = 16 << 10 };
 
-/* Addresses, and by the same index what is asked of each. */
+/* Addresses, and by the same index what is asked of each; NULL: nothing of any. */
 struct rcpts {
 	struct addr_set set;
 	struct notify *notifies;
@@ -47,17 +47,43 @@ refuse(struct intake *i, int status, const char *why)
 	return status;
 }
 
+static bool
+asks_nothing(const struct notify *n)
+{
+	return n->asks == 0 && n->id.len == 0;
+}
+
+static struct notify
+notify_of(const struct rcpts *r, size_t at)
+{
+	return r->notifies ? r->notifies[at] : (struct notify){0};
+}
+
+/* Room for one more than there are addresses. */
+static void
+set_notify(struct rcpts *r, size_t at, const struct notify *n)
+{
+	bool first = r->notifies == NULL;
+
+	if (first && asks_nothing(n))
+		return;
+	r->notifies = buf_array(r->notifies, r->set.cap, sizeof *r->notifies);
+	if (first)
+		memset(r->notifies, 0, r->set.cap * sizeof *r->notifies);
+	r->notifies[at] = *n;
+}
+
 static void
 add(struct rcpts *r, struct str address, const struct notify *n)
 {
 	size_t at = addr_set_find(&r->set, address);
+	struct notify both = *n;
 
 	if (!addr_set_add(&r->set, address)) {
-		notify_merge(&r->notifies[at], n);
-		return;
+		both = notify_of(r, at);
+		notify_merge(&both, n);
 	}
-	r->notifies = buf_array(r->notifies, r->set.cap, sizeof *r->notifies);
-	r->notifies[at] = *n;
+	set_notify(r, at, &both);
 }
 
 static bool
@@ -221,20 +247,18 @@ collect_recipients(struct intake *i)
 }
 
 static void
+print_rcpts(const struct rcpts *r, bool alias, struct buf *out)
+{
+	for (size_t n = 0; n < r->set.count; n++)
+		envelope_print_rcpt(&(struct envelope_rcpt){
+			.address = addr_set_get(&r->set, n), .alias = alias,
+			.notify = notify_of(r, n),
+		}, out);
+}
+
+static void
 print_envelope(struct intake *i, struct buf *out)
 {
-	size_t count = count_recipients(i);
-	struct envelope_rcpt *list = buf_array(NULL, count, sizeof *list);
-
-	for (size_t n = 0; n < count; n++) {
-		bool alias = n >= i->rcpts.set.count;
-		const struct rcpts *r = alias ? &i->left : &i->rcpts;
-		size_t at = alias ? n - i->rcpts.set.count : n;
-		list[n] = (struct envelope_rcpt){
-			.address = addr_set_get(&r->set, at), .alias = alias,
-			.notify = r->notifies[at],
-		};
-	}
 	i->envelope = (struct envelope){
 		.header = i->header.facts,
 		.arrived = i->now,
@@ -243,13 +267,12 @@ print_envelope(struct intake *i, struct buf *out)
 		.name = i->sub->name,
 		.sender = buf_view(&i->sender),
 		.notify = i->sub->notify,
-		.rcpts = list,
-		.rcpt_count = count,
+		.rcpt_count = count_recipients(i),
 	};
-	envelope_print(&i->envelope, out);
-	i->envelope.offset = out->len;
-	i->envelope.rcpts = NULL;
-	free(list);
+	envelope_print_head(&i->envelope, out);
+	print_rcpts(&i->rcpts, false, out);
+	print_rcpts(&i->left, true, out);
+	envelope_print_end(&i->envelope, out);
 }
 
 /* Rewritten fields may have longer lines than those that came in, and other domains. */

@@ -55,11 +55,14 @@ struct envelope {
 	size_t rcpt_count;
 };
 
-/* The whole text form with its empty line; the offset printed is the length of that text,
- * whatever e->offset says; length and text facts are e's, to be overwritten in place later.
- * Control characters in login and name become blanks. A text over LIMIT_ENVELOPE is not one
- * that envelope_parse takes: the caller looks. */
-void envelope_print(const struct envelope *e, struct buf *out);
+/* The text form, into an empty *out: its head, then each recipient, then its end with the
+ * empty line, which sets e->offset. e->rcpts are not looked at: whoever has thousands has them
+ * in his own way. Length and text facts are e's, to be overwritten in place later. Control
+ * characters in login and name become blanks. A text over LIMIT_ENVELOPE is not one that
+ * envelope_parse takes: the caller looks. */
+void envelope_print_head(const struct envelope *e, struct buf *out);
+void envelope_print_rcpt(const struct envelope_rcpt *r, struct buf *out);
+void envelope_print_end(struct envelope *e, struct buf *out);
 
 /* The first two lines again, ENVELOPE_FIXED bytes for offset 0 of the file. */
 void envelope_print_fixed(const struct envelope *e, struct buf *out);
