@@ -15,6 +15,7 @@ enum {
 	HAS_STARTTLS = 8,
 	HAS_DSN = 16,
 	HAS_SMTPUTF8 = 32,
+	HAS_BURL = 64,
 };
 
 /* smtp.state: what the session waits for. One command at a time until AT_READY. */
@@ -414,6 +415,7 @@ add_extension(struct smtp *s, struct str words)
 		{"STARTTLS", HAS_STARTTLS},
 		{"DSN", HAS_DSN},
 		{"SMTPUTF8", HAS_SMTPUTF8},
+		{"BURL", HAS_BURL},
 	};
 
 	if (str_istarts(words, STR("AUTH ")) || str_istarts(words, STR("AUTH=")))
@@ -664,6 +666,10 @@ may_put(struct smtp *s, struct smtp_transaction *t)
 		cut_short(s, t);
 		return false;
 	}
+	/* Dovecot's submission server, which has BURL, dies of a RCPT behind a dot (2.3.19) once it
+	 * has passed the message on: the next attempt would make a second copy. */
+	if (t != &s->tx[0] && (s->extensions & HAS_BURL))
+		return false;
 	return in_step || (s->extensions & HAS_PIPELINING);
 }
 
