@@ -244,7 +244,8 @@ static const struct {
 	{BR_ERR_BAD_SIGNATURE, "the server does not own its certificate's key"},
 	{BR_ERR_WRONG_KEY_USAGE, "the certificate's key does not fit the cipher"},
 	{BR_ERR_RECV_FATAL_ALERT + BR_ALERT_HANDSHAKE_FAILURE,
-	 "the server accepts none of our ciphers (TLS 1.2, ECDHE, AES-GCM or ChaCha20)"},
+	 "the server accepts none of our ciphers (TLS 1.2, ECDHE with RSA or ECDSA, AES-GCM or "
+	 "ChaCha20)"},
 	{BR_ERR_RECV_FATAL_ALERT + BR_ALERT_PROTOCOL_VERSION,
 	 "the server does not accept TLS 1.2 (TLS 1.3 only?)"},
 	{BR_ERR_RECV_FATAL_ALERT + BR_ALERT_INSUFFICIENT_SECURITY,
@@ -257,9 +258,13 @@ static const struct {
 	 "the server wants a client certificate"},
 };
 
+/* chosen: the server had agreed to a cipher. Before TLS 1.3 one alert says both that there is
+ * none and that a client certificate is missing. */
 static const char *
-words_for(int error)
+words_for(int error, bool chosen)
 {
+	if (chosen && error == BR_ERR_RECV_FATAL_ALERT + BR_ALERT_HANDSHAKE_FAILURE)
+		return "the server ended the handshake: does it want a client certificate?";
 	for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
 		if (meanings[i].error == error)
 			return meanings[i].words;
@@ -275,12 +280,13 @@ struct outcome
 tls_failure(const struct tls *t)
 {
 	int error = br_ssl_engine_last_error(&t->client.eng);
+	bool chosen = t->client.eng.session.cipher_suite != 0;
 
 	if (t->trust->why.text[0])
 		return t->trust->why;
 	if (error != BR_ERR_OK)
 		return outcome_make(TEMPFAIL, 7, 5, "TLS with %.64s: %s (error %d)",
-				    t->trust->name, words_for(error), error);
+				    t->trust->name, words_for(error, chosen), error);
 	if (br_ssl_engine_current_state(&t->client.eng) == BR_SSL_CLOSED)
 		return outcome_make(DELIVERED, 0, 0, "closed");
 	return outcome_make(TEMPFAIL, 4, 2, "TLS with %.64s: connection lost: %s",
