@@ -44,7 +44,18 @@ run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
 		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
 		$(foreach t,$(TABLES),table-$t=tests/table/$t.py) \
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
-		callers=tests/callers/run
+		callers=tests/callers/run interop=tests/interop/run
+
+# Real servers: the run as TAP, and tests/interop/MATRIX.md anew.
+test-interop: $B/mtabox
+	@scripts/setup-servers
+	@MTABOX=$(abspath $B/mtabox) tests/interop/run
+
+interop-matrix: $B/mtabox
+	@scripts/setup-servers
+	@MTABOX=$(abspath $B/mtabox) tests/interop/run table >$B/interop-matrix
+	@cp $B/interop-matrix tests/interop/MATRIX.md
+	@cat tests/interop/MATRIX.md
 
 # tests/callers/TABLE.md anew: what the real callers pass, and what arrives.
 callers-table: $B/mtabox
@@ -65,4 +76,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test run-tests callers-table bench bench-memory
+.PHONY: test run-tests test-interop interop-matrix callers-table bench bench-memory

@@ -1,0 +1,723 @@
+# SPDX-License-Identifier: ISC
+"""Sends mail through the program under test to the servers of servers.py, and looks at what they
+have. Runs in the system that `run` lays out.
+
+A cell is one kind of message over one kind of connection to one server, one mechanism of AUTH,
+one certificate or kind of TLS, or one answer of a name server. Either all arrives, byte for byte,
+or what the program says has the words that the cell expects, the mail is still queued, mailq says
+why, and no server has it.
+
+usage: suite.py [table | PATTERN]    (PATTERN: only the cells whose names match)"""
+
+import email
+import fcntl
+import glob
+import itertools
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+
+sys.path.insert(0, "/interop")
+import mbox
+import servers
+from servers import CERTS, PASSWORD
+
+PROGRAM = "/mtabox"
+DOMAIN = "far.example"
+# What servers put in front of a message.
+TRACE = b"Received", b"Return-Path", b"Delivered-To", b"X-Original-To", b"Envelope-To", \
+    b"Delivery-Date"
+# Who gets what stunnel and Dovecot's submission server take.
+BEHIND = "aiosmtpd"
+
+
+class Wrong(Exception):
+    """What is not as it should be."""
+
+
+def must(condition, *words):
+    if not condition:
+        raise Wrong(" ".join(str(w) for w in words))
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+# The program under test.
+
+class Client:
+    """A configuration and a queue of its own. Nothing goes before deliver."""
+
+    def __init__(self, name, *lines):
+        self.ids = {}  # of what was posted, by mark
+        self.folder = "/tmp/run/" + re.sub(r"\W+", "-", name)
+        self.dialogue = ""
+        os.makedirs(self.folder + "/mail")
+        os.chmod(self.folder + "/mail", 0o1777)
+        servers.write(self.folder + "/conf", "\n".join(
+            (f"spooldir {self.folder}/spool", f"log_file {self.folder}/log",
+             f"mailbox {self.folder}/mail/%u", "mailname router.example", "defer yes",
+             f"tls_ca_file {CERTS}/ca.pem", *lines, "")))
+
+    def call(self, applet, *arguments, stdin=b""):
+        done = subprocess.run((PROGRAM, applet, "-C", self.folder + "/conf", *arguments),
+                              input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=60)
+        must(done.returncode == 0, applet, "exits with", done.returncode, done.stderr)
+        return done.stdout.decode() + done.stderr.decode(errors="replace")
+
+    def post(self, message, *rcpts):
+        self.call("sendmail", "-odq", "-i", *rcpts, stdin=message.text)
+        log = read(self.folder + "/log").decode()
+        self.ids[message.mark] = re.findall(r"sendmail\S+ (\w+): from", log)[-1]
+
+    def deliver(self):
+        """Tries all that waits once."""
+        self.dialogue = self.call("deliver", "-q", "-v")
+
+    def queued(self):
+        return len(glob.glob(self.folder + "/spool/[!r]*"))
+
+    def outcome(self, message, rcpt):
+        """(status, words) of the last attempt."""
+        to = rf"{self.ids[message.mark]}: to=<{re.escape(rcpt)}>"
+        found = re.findall(to + r".*status=(\w+) \((.*)\)$",
+                           read(self.folder + "/log").decode(), re.M)
+        must(found, "nothing is logged for", rcpt)
+        return found[-1]
+
+    def reason(self, message, rcpt):
+        """Why a mail still waits, as the log has it, and mailq where that is not too long for the
+        queue; it was not lost."""
+        status, words = self.outcome(message, rcpt)
+        must(status == "deferred", rcpt, "was not deferred:", status, words)
+        must(self.queued(), "nothing is in the queue")
+        said = " ".join(self.call("mailq").split())
+        must(" ".join(words.split())[:100] in said, "mailq does not say", words, "but", said)
+        return words
+
+
+# Messages.
+
+Message = namedtuple("Message", "mark text")
+numbers = itertools.count(1)
+
+
+def message(body, *fields):
+    mark = f"<{next(numbers)}@marks.example>"
+    head = [f"From: root@router.example\nTo: joe@{DOMAIN}\nSubject: {mark}\n"
+            f"Date: Sun, 22 Nov 2026 10:00:00 +0000\nMessage-ID: {mark}\n"]
+    text = "".join(head + [f + "\n" for f in fields] + ["\n"]).encode() + body
+    return Message(mark.encode(), text)
+
+
+UTF8 = ("MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8",
+        "Content-Transfer-Encoding: 8bit")
+DOTS = b".\n..\n...\n.a\n\n.\nFrom here\n>From there\n.\n\n.QUIT\n. \n.\n"
+BODIES = {
+    "small": lambda: message(b"hello\n"),
+    "8-bit": lambda: message("Grüße, 你好\n".encode() * 9, *UTF8),
+    "long lines": lambda: message(b"a" * 998 + b"\n" + b"b" * 999 + b"\n" + b"c d" * 9000 + b"\n"),
+    "dots": lambda: message(DOTS),
+    "5 MB": lambda: message(b"".join(b"%071d\n" % n for n in range(5_000_000 // 72))),
+}
+
+
+# What arrived.
+
+def arrived(mark):
+    """Its copies, (server, user, content), as the servers have them on disk."""
+    found = []
+    for path in glob.glob("/srv/*/*/*") + glob.glob("/srv/*/*/new/*"):
+        part = path.split("/")
+        if os.path.isfile(path) and not part[-1].startswith("dovecot"):
+            content = read(path)
+            if b"Message-ID: " + mark in content[:8192]:
+                found.append((part[2], part[3], content))
+    return found
+
+
+def same(sent, copy):
+    """Behind what servers put in front there is what was sent, byte by byte."""
+    text = copy.replace(b"\r\n", b"\n")
+    at = text.find(b"From: root@router.example\n")
+    for field in re.findall(rb"^([^\s:]+):", text[:at], re.M):
+        must(field.title() in [t.title() for t in TRACE], "there is a field", field)
+    if max(map(len, sent.text.split(b"\n"))) <= 998:
+        must(text[at:] == sent.text, "arrived:", text[at:at + 2000])
+        return
+    # Encoded for the way; the lines are again what they were.
+    was, is_now = email.message_from_bytes(sent.text), email.message_from_bytes(text[at:])
+    for name, value in was.items():
+        must(is_now[name] == value, name, "is", is_now[name])
+    must(max(map(len, text.split(b"\n"))) <= 998, "a line is too long")
+    must(is_now.get_payload(decode=True).rstrip(b"\n") == was.get_payload().encode().rstrip(b"\n"),
+         "the text is not the same")
+
+
+def came(client, sent, server, users=("joe",), domain=DOMAIN):
+    """One copy for each, and no other."""
+    for user in users:
+        outcome = client.outcome(sent, f"{user}@{domain}")
+        must(outcome[0] == "sent", *outcome)
+    complete = servers.wait_until(lambda: len(arrived(sent.mark)) >= len(users))
+    copies = arrived(sent.mark)
+    must(complete and sorted((c[0], c[1]) for c in copies) == sorted((server, u) for u in users),
+         "arrived at", [c[:2] for c in copies])
+    for copy in copies:
+        same(sent, copy[2])
+
+
+# A table's row: what it says, and a result for each of its cells, (name, why or None).
+
+Row = namedtuple("Row", "table text results")
+
+
+def attempt(name, check, client):
+    """One cell's result."""
+    try:
+        check()
+        return name, None
+    except (Wrong, OSError, subprocess.TimeoutExpired) as why:
+        return name, f"{why}\n{client.dialogue[-3000:]}"
+
+
+# The servers' own table.
+
+HOSTS = {"postfix": "127.0.0.2", "exim": "127.0.0.3", "opensmtpd": "127.0.0.4",
+         "dovecot": "127.0.0.5", "aiosmtpd": "127.0.0.6", "smtp-server": "127.0.0.7"}
+PROGRAMS = {"postfix": "/usr/sbin/postfix", "exim": "/usr/sbin/exim4",
+            "opensmtpd": "/usr/sbin/smtpd", "dovecot": "/usr/sbin/dovecot",
+            "aiosmtpd": "/usr/lib/python3/dist-packages/aiosmtpd",
+            "smtp-server": "/usr/local/lib/node_modules/smtp-server",
+            "stunnel": "/usr/bin/stunnel4", "gnutls-serv": "/usr/bin/gnutls-serv",
+            "s_server": "/usr/bin/openssl", "named": "/usr/sbin/named",
+            "unbound": "/usr/sbin/unbound", "dnsmasq": "/usr/sbin/dnsmasq"}
+PACKAGES = ("postfix exim4-daemon-light opensmtpd dovecot-core python3-aiosmtpd smtp-server "
+            "stunnel4 openssl gnutls-bin bind9 unbound dnsmasq-base").split()
+COLUMNS = [*BODIES, "one of three refused", "one connection", "wrong password"]
+Way = namedtuple("Way", "server how url")
+
+
+def is_here(server):
+    return os.path.exists(PROGRAMS[server]) and (
+        server != "smtp-server" or os.path.exists("/usr/bin/node"))
+
+
+def ways():
+    clear, any_tls = "25, no TLS", "26, STARTTLS if offered"
+    for server in "postfix", "exim", "opensmtpd", "aiosmtpd", "smtp-server":
+        yield Way(server, clear, f"smtp://{server}.example")
+    for server in "postfix", "exim":
+        yield Way(server, any_tls, f"smtp://{HOSTS[server]}:26")
+    yield Way("postfix", "25, IPv6", "smtp://[::1]")
+    for server in "postfix", "exim", "dovecot", "aiosmtpd", "smtp-server":
+        yield Way(server, "587, STARTTLS, AUTH", f"smtp+starttls://joe@{server}.example")
+        yield Way(server, "465, TLS, AUTH", f"smtps://joe@{server}.example")
+    for server in "dovecot", "aiosmtpd", "smtp-server":
+        yield Way(server, "LMTP", f"lmtp://{HOSTS[server]}")
+    yield Way("dovecot", "LMTP, unix socket", "lmtp+unix:/run/dovecot/lmtp")
+    yield Way("aiosmtpd", "LMTP, unix socket", "lmtp+unix:/run/aiosmtpd.lmtp")
+    yield Way("aiosmtpd", "SMTP, unix socket", "smtp+unix:/run/aiosmtpd.smtp")
+
+
+def keeper(server, how):
+    """Where its mail ends."""
+    return BEHIND if server == "dovecot" and "AUTH" in how else server
+
+
+def secret(folder, password):
+    """The line that names a file of passwords."""
+    servers.write(folder + "/auth", "".join(
+        f"joe|{server}.example:{password}\n" for server in HOSTS), 0o600)
+    return f"auth_file {folder}/auth"
+
+
+def three(client, sent, where):
+    """One of them is unknown there. The sender is told, and only of that one."""
+    came(client, sent, where, servers.USERS)
+    status, words = client.outcome(sent, f"stranger@{DOMAIN}")
+    must(status == "bounced", "the unknown one:", status, words)
+    must(servers.wait_until(lambda: os.path.exists(client.folder + "/mail/root"), 10),
+         "there is no bounce")
+    bounces = mbox.messages(client.folder + "/mail/root")
+    must(len(bounces) == 1 and bounces[0].count(b"Final-Recipient:") == 1 and
+         f"Final-Recipient: rfc822; stranger@{DOMAIN}".encode() in bounces[0], bounces)
+
+
+def one_connection(client):
+    dialogue = client.dialogue
+    must(dialogue.count(": connecting to ") == 1, "not one connection")
+    must(dialogue.count(">>> MAIL FROM") == len(BODIES) + 1, "not all messages over it")
+
+
+def wrong_password(way):
+    os.makedirs("/tmp/wrong", exist_ok=True)
+    client = Client(f"{way.server} {way.how} wrong", "smarthost " + way.url,
+                    secret("/tmp/wrong", "not " + PASSWORD))
+
+    def check():
+        sent = message(b"secret\n")
+        client.post(sent, f"joe@{DOMAIN}")
+        client.deliver()
+        words = client.reason(sent, f"joe@{DOMAIN}")
+        must(re.search("password|authenti", words, re.I), words)
+        must(not arrived(sent.mark), "it went all the same")
+
+    return attempt("wrong password", check, client)
+
+
+def play_way(way):
+    where = keeper(way.server, way.how)
+    client = Client(f"{way.server} {way.how}", "smarthost " + way.url,
+                    *(["auth_file /etc/passwords"] if "AUTH" in way.how else []))
+    sent = {name: make() for name, make in BODIES.items()}
+    for one in sent.values():
+        client.post(one, f"joe@{DOMAIN}")
+    shared = message(b"to three\n")
+    client.post(shared, f"joe@{DOMAIN}", f"stranger@{DOMAIN}", f"ann@{DOMAIN}")
+    client.deliver()
+    results = [attempt(name, lambda one=one: came(client, one, where), client)
+               for name, one in sent.items()]
+    results.append(attempt("one of three refused", lambda: three(client, shared, where), client))
+    results.append(attempt("one connection", lambda: one_connection(client), client))
+    if "AUTH" in way.how:
+        results.append(wrong_password(way))
+    cells = dict(results)
+    text = " | ".join([way.server, way.how] + [
+        "" if c not in cells else "failed" if cells[c] else "ok" for c in COLUMNS])
+    return Row("servers", text, [(f"{way.server}, {way.how}: {n}", why) for n, why in results])
+
+
+# AUTH.
+
+MECHANISMS = {"dovecot": "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256",
+              "postfix": "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256",
+              "exim": "PLAIN CRAM-MD5",
+              "aiosmtpd": "PLAIN LOGIN",
+              "smtp-server": "PLAIN LOGIN"}
+
+
+def play_mechanism(server, mechanism):
+    client = Client(f"{server} {mechanism}", f"smarthost smtps://joe@{server}.example",
+                    "auth_file /etc/passwords", f"auth_mechanisms {mechanism}")
+    sent = message(b"let me in\n")
+
+    def check():
+        client.post(sent, f"joe@{DOMAIN}")
+        client.deliver()
+        must(f">>> AUTH {mechanism}" in client.dialogue, "not with this mechanism")
+        came(client, sent, keeper(server, "AUTH"))
+
+    result = attempt(f"{server}: AUTH {mechanism}", check, client)
+    return Row("auth", f"{server} | {mechanism} | {'failed' if result[1] else 'ok'}", [result])
+
+
+# Certificates and kinds of TLS. words: None where it is delivered, else among what is said;
+# host: or a URL; lines: of the configuration.
+
+Tls = namedtuple("Tls", "server name certificate options words host lines")
+
+
+def digest(certificate, of_key=False):
+    """What tls_fingerprint, or tls_pin, is to be."""
+    command = f"openssl x509 -in {CERTS}/{certificate}.pem -outform DER"
+    if of_key:
+        command = (f"openssl x509 -in {CERTS}/{certificate}.pem -noout -pubkey | "
+                   "openssl pkey -pubin -outform DER")
+    return servers.run("/bin/sh", "-c", command + " | sha256sum").split()[0]
+
+
+def behind_stunnel():
+    def case(name, certificate, words=None, *lines, host="mail.example", options=()):
+        return Tls("stunnel", name, certificate, options, words, host, lines)
+
+    weak = ("securityLevel = 0",)
+    yield case("RSA 2048", "goodrsa")
+    yield case("RSA 3072", "rsa3072")
+    yield case("RSA 4096", "rsa4096")
+    yield case("P-256", "good")
+    yield case("P-384", "p384")
+    yield case("P-521", "p521")
+    yield case("Ed25519", "ed25519", "accepts none of our ciphers")
+    yield case("RSA 1024", "weak", "RSA key of less than 2048 bits", options=weak)
+    yield case("signed with SHA-1", "sha1", "is signed with SHA-1", options=weak)
+    yield case("two intermediates", "chain")
+    yield case("two intermediates and the root", "chainroot")
+    yield case("wrong order, and a stranger's among them", "shuffled")
+    yield case("an expired intermediate and its successor", "doubled")
+    yield case("an expired intermediate", "onlyold", "CN=Lower CA, issued by CN=Upper CA) expired")
+    yield case("an intermediate is missing", "missing", "leads to CN=Lower CA")
+    yield case("Let's Encrypt, short chain", "short")
+    yield case("Let's Encrypt, with the expired cross-sign", "encrypt")
+    yield case("Let's Encrypt, cross-sign, only the old root is trusted", "encrypt", "expired on",
+               f"tls_ca_file {CERTS}/elder.pem")
+    yield case("another host's", "wrongname", "does not name this host, but other.example")
+    yield case("wildcard", "wildcard", host="smtp.mail.example")
+    yield case("wildcard, two labels deep", "wildcard", "does not name this host",
+               host="a.smtp.mail.example")
+    yield case("wildcard of a top-level domain", "wildcard", "does not name this host")
+    yield case("IP address (SAN)", "address", host="127.0.0.1")
+    yield case("IPv6 address (SAN)", "address", host="[::1]")
+    yield case("IP address, name only", "good", "does not name this host", host="127.0.0.1")
+    yield case("no subjectAltName", "nosan", "has no subjectAltName")
+    yield case("expired", "expired", "expired on 2024-01-02 03:04:05 UTC")
+    yield case("not yet valid", "future", "is not valid before 2039-01-01 00:00:00 UTC")
+    yield case("unknown CA", "unknown", "leads to CN=Unknown CA")
+    yield case("a CA that only has the name", "forged", "was not signed by the CA of that name")
+    yield case("self-signed", "selfsigned", "self-signed: if it is the right one")
+    yield case("self-signed, tls_fingerprint", "selfsigned", None,
+               "tls_fingerprint " + digest("selfsigned"))
+    yield case("self-signed, tls_pin", "selfsigned", None,
+               "tls_pin " + digest("selfsigned", True))
+    yield case("self-signed, in the bundle", "pinnedself")
+    yield case("expired, tls_pin", "expired", None, "tls_pin " + digest("expired", True))
+    yield case("another one than tls_fingerprint", "good", "does not match tls_fingerprint",
+               "tls_fingerprint " + digest("goodrsa"))
+    yield case("another key than tls_pin", "good", "does not match tls_pin",
+               "tls_pin " + digest("goodrsa", True))
+    yield case("unknown CA, tls_verify no", "unknown", None, "tls_verify no")
+    yield case("no bundle on the device", "good", "without the CA bundle",
+               "tls_ca_file /nonexistent.pem")
+    yield case("name constraints", "constrained", "has name constraints")
+    yield case("for clients (extended key usage)", "wrongusage", "is not for servers")
+    yield case("a CA's own", "caleaf", "is a CA's, not a server's")
+    yield case("client certificate required", "good", "client certificate", options=(
+        "verifyChain = yes", f"CAfile = {CERTS}/ca.pem"))
+    yield case("TLS 1.3 only", "good", "does not accept TLS 1.2", options=(
+        "sslVersionMin = TLSv1.3",))
+    yield case("TLS 1.0 only", "good", "TLS 1.2", options=(
+        "sslVersionMax = TLSv1", "sslVersionMin = TLSv1", "ciphers = ALL@SECLEVEL=0", *weak))
+
+
+def of_s_server():
+    def case(name, certificate, options, words=None):
+        return Tls("s_server", name, certificate, options.split(), words, "mail.example", ())
+
+    yield case("RSA 2048", "goodrsa", "-tls1_2")
+    yield case("P-256", "good", "-tls1_2")
+    for cipher in "ECDHE-RSA-CHACHA20-POLY1305", "ECDHE-RSA-AES128-GCM-SHA256", \
+            "ECDHE-RSA-AES256-GCM-SHA384":
+        yield case(f"only {cipher}", "goodrsa", f"-tls1_2 -cipher {cipher}")
+    for group in "X25519", "P-256", "P-384", "P-521":
+        yield case(f"only {group}", "goodrsa", f"-tls1_2 -groups {group}")
+    none = "accepts none of our ciphers"
+    yield case("only X448", "goodrsa", "-tls1_2 -groups X448", none)
+    yield case("only CBC", "goodrsa", "-tls1_2 -cipher ECDHE-RSA-AES128-SHA", none)
+    yield case("only RSA key exchange", "goodrsa", "-tls1_2 -cipher AES128-GCM-SHA256", none)
+    yield case("only DHE", "goodrsa", "-tls1_2 -cipher DHE-RSA-AES128-GCM-SHA256", none)
+    yield case("only RSA-PSS signatures", "goodrsa",
+               "-tls1_2 -sigalgs rsa_pss_rsae_sha256", none)
+    yield case("TLS 1.3 only", "good", "-tls1_3", "does not accept TLS 1.2")
+    yield case("TLS 1.0 only", "good", "-tls1 -cipher ALL@SECLEVEL=0", "TLS 1.2")
+    yield case("Ed25519", "ed25519", "-tls1_2", none)
+    yield case("client certificate asked for", "good", "-tls1_2 -verify 1")
+    yield case("client certificate required", "good", "-tls1_2 -Verify 1", "client certificate")
+
+
+def of_gnutls():
+    def case(name, certificate, priority, words):
+        return Tls("gnutls-serv", name, certificate, priority, words, "mail.example", ())
+
+    none = "accepts none of our ciphers"
+    yield case("TLS 1.3 only", "good", "NORMAL:-VERS-ALL:+VERS-TLS1.3", "TLS 1.2")
+    yield case("TLS 1.0 only", "good", "NORMAL:-VERS-ALL:+VERS-TLS1.0", "TLS 1.2")
+    yield case("only CBC", "goodrsa", "NORMAL:-CIPHER-ALL:+AES-128-CBC:-VERS-TLS1.3", none)
+    yield case("only RSA key exchange", "goodrsa", "NORMAL:-KX-ALL:+RSA:-VERS-TLS1.3", none)
+    yield case("Ed25519", "ed25519", "NORMAL:-VERS-TLS1.3", none)
+
+
+def of_mail_servers():
+    """OpenSMTPD 6.8 cannot do TLS with OpenSSL 3, as Debian 12 has it."""
+    def case(server, name, url, words):
+        return Tls(server, name, None, (), words, url, ())
+
+    yield case("opensmtpd", "what Debian 12 made of it", "smtps://opensmtpd.example",
+               "the server had an internal error")
+    yield case("aiosmtpd", "none on that port", "smtps://aiosmtpd.example:25",
+               "does not speak TLS here")
+    yield case("aiosmtpd", "no STARTTLS", "smtp+starttls://aiosmtpd.example:25",
+               "does not offer STARTTLS")
+
+
+def talk(process):
+    """The SMTP behind s_server. Keeps the message as the other servers do."""
+    def say(words):
+        process.stdin.write(words + b"\r\n")
+        process.stdin.flush()
+
+    say(b"220 mail.example")
+    text = None
+    for line in process.stdout:
+        if text is not None and line != b".\r\n":
+            text.append(line[1:] if line.startswith(b".") else line)
+        elif text is not None:
+            folder = "/srv/s_server/joe"
+            os.makedirs(folder, exist_ok=True)
+            servers.write(f"{folder}/{next(numbers)}", b"".join(text).decode())
+            text = None
+            say(b"250 taken")
+        elif line == b"DATA\r\n":
+            text = []
+            say(b"354 go on")
+        elif line == b"QUIT\r\n":
+            return  # nobody waits for an answer
+        else:
+            say(b"250 well")
+
+
+def start_tls_server(case, port):
+    """One for this case. Those behind stunnel run already."""
+    pem = f"{CERTS}/{case.certificate}"
+    if case.server == "s_server":
+        process = subprocess.Popen(
+            ["openssl", "s_server", "-quiet", "-naccept", "1", "-accept", f"127.0.0.8:{port}",
+             "-cert", pem + ".pem", "-key", pem + ".key", *case.options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        threading.Thread(target=talk, args=(process,), daemon=True).start()
+    else:
+        servers.spawn("/usr/bin/gnutls-serv", "--quiet", "--echo", "--port", str(port),
+                      "--x509certfile", pem + ".pem", "--x509keyfile", pem + ".key",
+                      "--priority", case.options)
+    must(servers.wait_until(lambda: listening(port)), "the server is not up")
+
+
+def listening(port):
+    """Without a connection, which would be the one that s_server waits for."""
+    tables = read("/proc/net/tcp") + read("/proc/net/tcp6")
+    return re.search(rb":%04X [0-9A-F]+:0000 0A " % port, tables)
+
+
+def mask(words):
+    """Without what is another in each run."""
+    words = re.sub(r"\b[0-9a-f]{64}\b", "(64 digits)", words)
+    words = re.sub(r"is the clock right \(.*? UTC\)", "is the clock right (...)", words)
+    return words
+
+
+def play_tls(case, port):
+    url = case.host if ":/" in case.host else f"smtps://{case.host}:{port}"
+    client = Client(f"{case.server} {case.name}", "smarthost " + url, *case.lines)
+    sent = message(b"under seal\n")
+    said = []
+
+    def check():
+        if case.server in ("s_server", "gnutls-serv"):
+            start_tls_server(case, port)
+        client.post(sent, f"joe@{DOMAIN}")
+        client.deliver()
+        if case.words is None:
+            came(client, sent, "s_server" if case.server == "s_server" else BEHIND)
+            said.append("delivered: " + re.search(r"TLSv1\.2 [^ ,]+", client.dialogue)[0])
+            return
+        words = client.reason(sent, f"joe@{DOMAIN}")
+        said.append(mask(words))
+        must(case.words in words, "it says", words)
+        must(not arrived(sent.mark), "it went all the same")
+
+    result = attempt(f"{case.server}, TLS: {case.name}", check, client)
+    return Row("tls", f"{case.name} | {case.server} | {said[0] if said else 'failed'}", [result])
+
+
+def tls_cases():
+    """(case, port)"""
+    cases = [*behind_stunnel(), *of_s_server(), *of_gnutls(), *of_mail_servers()]
+    return [(case, 1000 + n) for n, case in enumerate(cases)]
+
+
+def stunnel_services(cases):
+    for case, port in cases:
+        if case.server == "stunnel":
+            pem = f"{CERTS}/{case.certificate}"
+            address = case.host.strip("[]") if case.host[0] in "1[" else "127.0.0.8"
+            yield f"{address}:{port}", [f"cert = {pem}.pem", f"key = {pem}.key", *case.options]
+
+
+# Name servers.
+
+RESOLVERS = {"named": "127.0.0.1", "unbound": "127.0.0.54", "dnsmasq": "127.0.0.55"}
+ANSWERS = {
+    "far.example": ("two MX, the first does not answer", "sent"),
+    "implicit.example": ("no MX, an address", "sent"),
+    "many.example": ("61 MX: too many for UDP", "sent"),
+    "cname.example": ("CNAME to a domain with MX", "sent"),
+    "six.example": ("the MX has only IPv6", "sent"),
+    "null.example": ("null MX", "bounced"),
+    "nothing.example": ("no such domain", "bounced"),
+    "broken.example": ("SERVFAIL", "deferred"),
+}
+
+
+def play_resolver(server):
+    client = Client("dns " + server, f"resolver {RESOLVERS[server]}", "connect_timeout 5")
+    sent = {domain: message(b"by name\n") for domain in ANSWERS}
+    for domain, one in sent.items():
+        client.post(one, f"joe@{domain}")
+    client.deliver()
+    for domain, (name, want) in ANSWERS.items():
+        said = []
+
+        def check():
+            status, words = client.outcome(sent[domain], f"joe@{domain}")
+            said.append("delivered" if status == "sent" else f"{status}: {words}")
+            must(status == want, "it was", status, words)
+            if want == "sent":
+                came(client, sent[domain], "postfix", domain=domain)
+            elif want == "deferred":
+                client.reason(sent[domain], f"joe@{domain}")
+
+        result = attempt(f"{server}: {name}", check, client)
+        yield Row("dns", f"{name} | {server} | {said[0] if said else 'failed'}", [result])
+
+
+# The system around all this.
+
+def loopback_up():
+    with socket.socket() as s:
+        SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+        fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+
+
+def prepare():
+    loopback_up()
+    with open("/etc/passwd", "a") as users, open("/etc/group", "a") as groups:
+        for local in servers.LOCALS:
+            name, number = local.split(":")
+            users.write(f"{name}:x:{number}:{number}::/nonexistent:/bin/false\n")
+            groups.write(f"{name}:x:{number}:\n")
+    with open("/etc/hosts", "a") as f:
+        for name, address in HOSTS.items():
+            f.write(f"{address} {name}.example\n")
+        f.write("127.0.0.8 mail.example smtp.mail.example a.smtp.mail.example\n")
+    for name in "postfix", "exim", "opensmtpd", "dovecot":
+        for user in servers.USERS:
+            os.makedirs(f"/srv/{name}/{user}")
+            shutil.chown(f"/srv/{name}/{user}", "joe" if name != "opensmtpd" else user)
+    os.mkdir("/srv/aiosmtpd")
+    os.mkdir("/srv/smtp-server")
+    secret("/etc", PASSWORD)
+    os.rename("/etc/auth", "/etc/passwords")
+    servers.run("/interop/make-test-certs", CERTS, *(f"{name}.example" for name in HOSTS))
+
+
+def complain(server, program):
+    sys.stderr.write(f"{server} is not up: " + "".join(
+        read(f).decode(errors="replace")[-2000:] for f in glob.glob(f"/var/log/{program}*.out")))
+
+
+def start_servers(cases):
+    """All at once, then each is waited for."""
+    for name, address in HOSTS.items():
+        if is_here(name):
+            getattr(servers, name.replace("-", "_"))(address)
+    for name in RESOLVERS:
+        if is_here(name):
+            getattr(servers, name)()
+    services = [*stunnel_services(cases)]
+    if is_here("stunnel"):
+        servers.stunnel(services)
+        if not servers.wait_until(lambda: listening(1000)):
+            complain("stunnel", "stunnel4")
+    for name, address in HOSTS.items():
+        port = 25 if name == "opensmtpd" else 587
+        if is_here(name) and not servers.wait_until(lambda: servers.listens(address, port)):
+            complain(name, os.path.basename(PROGRAMS[name]))
+
+
+# The run.
+
+TABLES = {
+    "servers": ("Servers", "server | over | " + " | ".join(COLUMNS)),
+    "auth": ("Passwords", "server | AUTH | result"),
+    "tls": ("TLS", "the server has | which is | result"),
+    "dns": ("Name servers", "the domain has | asked of | result"),
+}
+HEAD = "<!-- Written by `make interop-matrix`; tests/README says what it shows. -->\n"
+
+
+def jobs(cases):
+    """(server, name, what gives its rows)"""
+    for way in ways():
+        yield way.server, f"{way.server}, {way.how}", lambda way=way: [play_way(way)]
+    for server, mechanisms in MECHANISMS.items():
+        for mechanism in mechanisms.split():
+            yield server, f"{server}: AUTH {mechanism}", \
+                lambda s=server, m=mechanism: [play_mechanism(s, m)]
+    for case, port in cases:
+        yield case.server, f"{case.server}, TLS: {case.name}", \
+            lambda c=case, p=port: [play_tls(c, p)]
+    for server in RESOLVERS:
+        yield server, f"{server}: MX", lambda s=server: play_resolver(s)
+
+
+def rows_of(job):
+    server, name, play = job
+    if not is_here(server):
+        return [Row(None, None, [(f"{name} # SKIP not on this machine: {server}", None)])]
+    try:
+        return list(play())
+    except (Wrong, OSError, subprocess.TimeoutExpired) as why:
+        return [Row(None, None, [(name, why)])]
+
+
+def result(name, why):
+    """TAP's words: good without a reason."""
+    if why is None:
+        return f"ok - {name}"
+    return "\n# ".join([f"not ok - {name}"] + str(why).splitlines())
+
+
+def matrix(rows):
+    text = HEAD
+    for table, (title, columns) in TABLES.items():
+        count = columns.count("|") + 1
+        text += f"\n## {title}\n\n| {columns} |\n" + "|---" * count + "|\n"
+        text += "".join(f"| {row.text} |\n" for row in rows if row.table == table)
+    versions = read("/interop/versions").decode().splitlines()
+    named = {line.split()[0]: line for line in versions}
+    return text + "\n## Versions\n\n" + "".join(
+        f"- {named.get(p, p + ': not there')}\n" for p in PACKAGES)
+
+
+def as_committed(rows):
+    """One result for each row: is it in MATRIX.md?"""
+    known = read("/interop/MATRIX.md").decode().splitlines() \
+        if os.path.exists("/interop/MATRIX.md") else []
+    for row in rows:
+        name = ", ".join(row.text.split(" | ")[:2])
+        ok = f"| {row.text} |" in known
+        yield result(f"{name}: as in MATRIX.md", None if ok else f"is:  {row.text}")
+
+
+def main(what=""):
+    prepare()
+    cases = tls_cases()
+    start_servers(cases)
+    chosen = [j for j in jobs(cases) if what in ("", "table") or re.search(what, j[1])]
+    # Most of the time each waits for a server.
+    with ThreadPoolExecutor(6) as pool:
+        rows = [row for found in pool.map(rows_of, chosen) for row in found]
+    results = [result(name, why) for row in rows for name, why in row.results]
+    rows = [row for row in rows if row.table]
+    if what == "table":
+        sys.stderr.writelines(r + "\n" for r in results if not re.fullmatch("ok[^#]*", r))
+        print(matrix(rows), end="")
+        return any(not re.fullmatch("ok[^#]*", r) for r in results)
+    results += as_committed(rows)
+    print(f"1..{len(results)}")
+    for number, line in enumerate(results, 1):
+        print(line.replace("ok -", f"ok {number} -", 1))
+    return any(r.startswith("not") for r in results)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
