@@ -40,9 +40,9 @@ static const char usage_text[] =
 	"  -q[f], -q15m  try all that is queued now; keep running\n"
 	"  -qI ID, -qR TEXT, -qS TEXT  try one message; those with TEXT in a recipient or sender\n"
 	"  -oem, -em     for a user who does not exist, mail the sender instead of exit status 67\n"
+	"  -oeq, -eq     no words about errors, only the exit status\n"
 	"  -N never, -N success,failure,delay    when to tell the sender\n"
 	"  -R full, -R hdrs, -V ID       what a bounce holds; a name for the message in reports\n"
-	"  -oeq, -eq     no words about errors, only the exit status\n"
 	"  -S HOST, -H COMMAND, -au USER, -ap PASSWORD, -am METHOD, -w SECONDS\n"
 	"                a server for this message, or a command that talks to one; its login\n"
 	"                and patience; as with -odd\n"
@@ -171,6 +171,7 @@ take_login(struct invocation *in, const char *value, struct args *args)
 		in->login = rest;
 	} else if (value[0] == 'p') {
 		/* Out of what ps shows, at once. */
+		in->password.len = 0;
 		buf_puts(&in->password, rest);
 		explicit_bzero((char *)rest, strlen(rest));
 	} else if (value[0] == 'm') {
