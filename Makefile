@@ -4,8 +4,8 @@
 # A module may include only modules to its left (scripts/check-order).
 BASE  = fmt calendar nap log str room buf stamp clock io file
 FORM  = args outcome codec date ip addr text header alias url conf rewrite notify envelope journal retry
-PROTO = mac ntlm sasl reply smtp smtpd encode wire render dsn
-WORLD = spool rr dns net cert curve trust tls sandbox worker user trace mbox maildir pipe local secret relay
+PROTO = mac ntlm sasl reply smtp smtpd encode parcel wire render dsn
+WORLD = spool rr dns net cert curve trust tls channel talk sandbox worker user trace mbox maildir pipe local secret reach relay
 TOP   = site agenda route outage verify submit session attempt crew dispatch direct watch queue runner
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
 # These reach no system call, clock, environment or log (scripts/check-pure).

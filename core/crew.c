@@ -101,10 +101,10 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 	return w;
 }
 
-static struct relay_destination
+static struct destination
 destination(const struct conf *c, const struct route *r)
 {
-	struct relay_destination to = {.server_count = 0};
+	struct destination to = {.server_count = 0};
 
 	for (size_t i = 0; i < c->smarthost_count; i++)
 		if (r->servers >> i & 1)
@@ -124,7 +124,7 @@ crew_relay(struct crew *c, const struct conf *conf, const struct route *r)
 		return w->jobs < CREW_JOBS ? w : NULL;
 	w = start(c, false, -1, &child, &pid);
 	if (pid == 0) {
-		struct relay_destination to = destination(conf, r);
+		struct destination to = destination(conf, r);
 		relay_run(conf, &to, &child);
 	}
 	if (w) {

@@ -2,6 +2,7 @@
 #include "dispatch.h"
 #include "clock.h"
 #include "log.h"
+#include "parcel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -151,7 +152,7 @@ mark_of(const struct crew_worker *w)
  * them. */
 static void
 fill_job(struct dispatch *d, struct attempt *a, size_t first, const struct crew_worker *w,
-	 struct relay_job *job, struct buf *addresses)
+	 struct parcel *job, struct buf *addresses)
 {
 	size_t *end = buf_array(NULL, a->journal.count, sizeof *end);
 
@@ -178,7 +179,7 @@ static void
 send_job(struct dispatch *d, struct attempt *a, size_t first, struct crew_worker *w)
 {
 	struct attempt_content c;
-	struct relay_job job = {0};
+	struct parcel job = {0};
 	struct buf addresses = {0}, payload = {0};
 
 	attempt_content(a, first, &c);
@@ -191,14 +192,14 @@ send_job(struct dispatch *d, struct attempt *a, size_t first, struct crew_worker
 	job.head = buf_view(&c.head);
 	job.facts = c.facts | (str_is_ascii(job.head) ? 0 : ENCODE_EIGHTBIT);
 	job.tail = buf_view(&c.tail);
-	relay_print_job(&job, &payload);
+	parcel_print(&job, &payload);
 	w->job[w->jobs++] = a->number;
 	/* Where the worker is gone, its end is heard of like any other. */
 	worker_send(&w->link, &(struct worker_frame){
 		.kind = WORKER_JOB, .job = a->number, .payload = buf_view(&payload),
 		.fd = a->claim.fd,
 	});
-	relay_free_job(&job);
+	parcel_free(&job);
 	buf_free(&addresses);
 	buf_free(&payload);
 	attempt_free_content(&c);

@@ -60,7 +60,7 @@ decide(struct smtp *s, struct smtp_transaction *t, size_t rcpt, unsigned char st
 
 	t->m->state[rcpt] = state;
 	t->undecided--;
-	t->tried = true;
+	t->tried = s->decided = true;
 	told.passed = o->verdict == DELIVERED && (s->extensions & HAS_DSN) &&
 		      notify_wants(&t->m->notifies[rcpt], NOTIFY_SUCCESS);
 	s->config->verdict(s->config->ctx, t->m, rcpt, &told);
@@ -848,6 +848,12 @@ smtp_want(const struct smtp *s)
 	if (s->state == AT_READY && !s->quit && s->tx_count < 2)
 		want |= SMTP_MESSAGE;
 	return want;
+}
+
+bool
+smtp_is_idle(const struct smtp *s)
+{
+	return s->state == AT_READY && !s->quit && s->tx_count == 0;
 }
 
 bool

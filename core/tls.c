@@ -63,7 +63,7 @@ choose_algorithms(br_ssl_engine_context *e)
 }
 
 struct tls *
-tls_open(int fd, const char *name, struct trust *trust)
+tls_open(int fd, struct str name, struct trust *trust)
 {
 	struct tls *t = buf_array(NULL, 1, sizeof *t);
 	br_ssl_engine_context *e = &t->client.eng;

@@ -589,16 +589,15 @@ trust_free(struct trust *t)
 }
 
 void
-trust_expect(struct trust *t, const char *name)
+trust_expect(struct trust *t, struct str name)
 {
-	struct str s = str_of(name);
 	struct dns_address literal;
 
-	if (s.len > 1 && s.ptr[s.len - 1] == '.')
-		s.len--;
-	if (s.len >= sizeof t->name)
-		s.len = 0; /* no host has such a name, and no certificate is for none */
-	fmt_print(t->name, sizeof t->name, "%.*s", STR_ARG(s));
+	if (name.len > 1 && name.ptr[name.len - 1] == '.')
+		name.len--;
+	if (name.len >= sizeof t->name)
+		name.len = 0; /* no host has such a name, and no certificate is for none */
+	fmt_print(t->name, sizeof t->name, "%.*s", STR_ARG(name));
 	t->address_len = 0;
 	if (dns_parse_address(str_of(t->name), &literal) == 0) {
 		struct str bytes = dns_address_bytes(&literal);

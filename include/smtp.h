@@ -71,6 +71,7 @@ struct smtp {
 	const struct smtp_config *config;
 	unsigned state;              /* of the session, see smtp.c */
 	bool tls_up, tls_verified, closed, quit;
+	bool decided;                /* there was a verdict for some recipient */
 	struct str binding;          /* of TLS, as sasl_pick's */
 	bool body;                   /* the server awaits the body of tx[0] */
 	bool reset;                  /* RSET must precede the next MAIL */
@@ -128,6 +129,9 @@ void smtp_send(struct smtp *s, const struct smtp_message *m);
 const struct smtp_message *smtp_body_message(const struct smtp *s);
 /* The body is out, ending in CRLF (or is empty): the final dot follows. */
 void smtp_body_done(struct smtp *s);
+
+/* Ready for mail, without a message. */
+bool smtp_is_idle(const struct smtp *s);
 
 /* No further message: QUIT once all are done. */
 void smtp_quit(struct smtp *s);

@@ -14,7 +14,7 @@ struct tls; /* allocated: some 40 kB, of which only touched pages count */
 
 /* Begins a handshake with the server that name means (also SNI; an address literal has no
  * SNI). trust must outlive it; fd stays the caller's. */
-struct tls *tls_open(int fd, const char *name, struct trust *trust);
+struct tls *tls_open(int fd, struct str name, struct trust *trust);
 void tls_free(struct tls *t); /* wiped; nothing is sent */
 
 /* Moves records between the engine and the socket as far as that goes without waiting, but

@@ -47,7 +47,7 @@ void trust_init(struct trust *t, const struct trust_config *config);
 void trust_free(struct trust *t);
 
 /* The host name or address literal that the next certificate must be for. */
-void trust_expect(struct trust *t, const char *name);
+void trust_expect(struct trust *t, struct str name);
 
 /* Pins from the configuration: 64 hex digits, ':' allowed between bytes. 0, or -1. */
 int trust_parse_sha256(struct str s, unsigned char out[32]);

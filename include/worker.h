@@ -32,7 +32,7 @@ struct worker_frame {
 	                            OUTCOME: place[0] is outcome.passed */
 	struct outcome outcome;
 	struct str relay;        /* OUTCOME: who took or refused it, "mail.example[192.0.2.1]:25" */
-	struct str payload;      /* JOB: see relay.h; EXPAND: see local.h */
+	struct str payload;      /* JOB: see parcel.h; EXPAND: see local.h */
 	int fd;                  /* JOB: received; the receiver's to close. Else -1 */
 };
 

@@ -250,7 +250,7 @@ handshake_with(const struct trust_config *c, const char *name, const char *cert,
 	struct trust trust;
 
 	trust_init(&trust, c);
-	struct tls *t = tls_open(s.fd, name, &trust);
+	struct tls *t = tls_open(s.fd, str_of(name), &trust);
 	if (pump(t, s.fd, false) == 0) {
 		fmt_print(words, sizeof words, trust.verified ? "verified" : "accepted");
 		assert_int_equal(trust.why.text[0], 0);
@@ -546,7 +546,7 @@ test_data(void **state)
 
 	(void)state;
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(s.fd, "mail.example", &trust);
+	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust);
 	assert_int_equal(tls_write(t, "x", 1), 0);
 	assert_int_equal(tls_read(t, got, sizeof got), 0);
 	assert_int_equal(pump(t, s.fd, false), 0);
@@ -601,7 +601,7 @@ test_close(void **state)
 
 	(void)state;
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(s.fd, "mail.example", &trust);
+	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust);
 	assert_int_equal(pump(t, s.fd, false), 0);
 	assert_int_equal(tls_write(t, "CLOSE\n", 6), 6);
 	tls_flush(t);
@@ -623,7 +623,7 @@ test_own_close(void **state)
 
 	(void)state;
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(s.fd, "mail.example", &trust);
+	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust);
 	assert_int_equal(pump(t, s.fd, false), 0);
 	assert_int_equal(tls_write(t, "hello\n", 6), 6);
 	tls_flush(t);
@@ -645,7 +645,7 @@ talk(const char *bytes, size_t len)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(fd[0], "mail.example", &trust);
+	struct tls *t = tls_open(fd[0], STR("mail.example"), &trust);
 	assert_int_equal(tls_pump(t), 0);
 	assert_int_equal(tls_events(t), POLLIN);
 	assert_int_equal(write(fd[1], bytes, len), (ssize_t)len);
@@ -712,7 +712,7 @@ test_hostile_chains(void **state)
 	read_der("below", &lower);
 	read_der("stranger", &maze);
 	trust_init(&t, &c);
-	trust_expect(&t, "mail.example");
+	trust_expect(&t, STR("mail.example"));
 	feed(&t, NULL, 0);
 	assert_non_null(strstr(t.why.text, "sent no certificate"));
 	feed(&t, &(struct str){0}, 1);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+#include "channel.h"
+#include "clock.h"
+#include "config.h"
+#include "log.h"
+#include "net.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+void
+channel_open(struct channel *c, int fd, struct str peer)
+{
+	*c = (struct channel){.fd = fd, .peer = peer};
+}
+
+static void
+end(struct channel *c, const struct outcome *why)
+{
+	if (!c->over)
+		c->why = *why;
+	c->over = true;
+}
+
+/* error: an errno, or 0. */
+static void
+end_lost(struct channel *c, const char *doing, int error)
+{
+	struct outcome o = outcome_make(TEMPFAIL, 4, 2, "connection to %.*s lost while %s: %s",
+					STR_ARG(c->peer), doing,
+					error ? strerror(error) : "closed by the server");
+
+	end(c, &o);
+}
+
+static bool
+would_wait(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+/* Moves records; the end counts once all that came before it has been read. */
+static void
+pump(struct channel *c)
+{
+	if (c->over || tls_pump(c->tls) == 0)
+		return;
+	struct outcome o = tls_failure(c->tls);
+	if (o.verdict == DELIVERED)
+		end_lost(c, "waiting for its reply", 0);
+	else
+		end(c, &o);
+}
+
+static void
+say_tls(const struct channel *c)
+{
+	struct buf words = {0};
+
+	tls_describe(c->tls, &words);
+	log_debug("TLS with %.*s: %.*s, certificate %s (issued by %s) %s", STR_ARG(c->peer),
+		  STR_ARG(words), c->trust.subject, c->trust.issuer,
+		  c->trust.verified ? "verified" : "NOT verified");
+	buf_free(&words);
+}
+
+void
+channel_start_tls(struct channel *c, struct str name, const struct trust_config *trust,
+		  uint64_t seconds)
+{
+	int64_t deadline = clock_ms() + (int64_t)seconds * 1000;
+	struct outcome o;
+
+	if (!CONFIG_TLS)
+		return;
+	trust_init(&c->trust, trust);
+	c->tls = tls_open(c->fd, name, &c->trust);
+	while (tls_pump(c->tls) == 0 && !tls_ready(c->tls)) {
+		if (net_wait(c->fd, tls_events(c->tls), -1, deadline) == 0) {
+			o = outcome_make(TEMPFAIL, 4, 2, "no answer from %.*s during the TLS "
+					 "handshake for %llu s", STR_ARG(c->peer),
+					 (unsigned long long)seconds);
+			end(c, &o);
+			return;
+		}
+	}
+	if (!tls_ready(c->tls)) {
+		o = tls_failure(c->tls);
+		end(c, &o);
+	} else if (log_is_verbose()) {
+		say_tls(c);
+	}
+}
+
+size_t
+channel_write(struct channel *c, struct str bytes)
+{
+	size_t taken;
+
+	if (c->over)
+		return 0;
+	if (CONFIG_TLS && c->tls) {
+		taken = tls_write(c->tls, bytes.ptr, bytes.len);
+		/* No room: once the records are out there is, or the socket is full. */
+		if (taken == 0 && tls_pump(c->tls) == 0)
+			taken = tls_write(c->tls, bytes.ptr, bytes.len);
+	} else {
+		ssize_t n = write(c->fd, bytes.ptr, bytes.len);
+		if (n < 0 && !would_wait())
+			end_lost(c, "sending", errno);
+		taken = n < 0 ? 0 : (size_t)n;
+	}
+	c->sent += taken;
+	return taken;
+}
+
+size_t
+channel_read(struct channel *c, char *dst, size_t cap)
+{
+	if (CONFIG_TLS && c->tls) {
+		size_t n = tls_read(c->tls, dst, cap);
+		if (n == 0)
+			pump(c);
+		return n > 0 ? n : tls_read(c->tls, dst, cap);
+	}
+	if (c->over)
+		return 0;
+	ssize_t n = read(c->fd, dst, cap);
+	if (n == 0 || (n < 0 && !would_wait()))
+		end_lost(c, "waiting for its reply", n < 0 ? errno : 0);
+	return n < 0 ? 0 : (size_t)n;
+}
+
+void
+channel_flush(struct channel *c)
+{
+	if (!CONFIG_TLS || !c->tls || c->over)
+		return;
+	tls_flush(c->tls);
+	pump(c);
+}
+
+short
+channel_events(const struct channel *c, bool writing)
+{
+	if (CONFIG_TLS && c->tls)
+		return tls_events(c->tls);
+	return (short)(POLLIN | (writing ? POLLOUT : 0));
+}
+
+void
+channel_close(struct channel *c)
+{
+	if (CONFIG_TLS && c->tls) {
+		tls_close(c->tls);
+		tls_free(c->tls);
+		trust_free(&c->trust);
+	}
+	close(c->fd);
+	*c = (struct channel){.fd = -1};
+}

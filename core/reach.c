@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: ISC */
+#include "reach.h"
+#include "clock.h"
+#include "config.h"
+#include "file.h"
+#include "log.h"
+#include "net.h"
+#include "sandbox.h"
+#include "secret.h"
+#include "user.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	RESOLVER_MAX = 64 << 10,
+	NONCE = sizeof ((struct reach *)0)->nonce - 1,
+};
+
+/* --- preparation, with all rights ------------------------------------------------------ */
+
+static void
+load_secrets(struct reach *r)
+{
+	if (r->conf->login || secret_load(r->conf, &r->secrets, &r->secrets_problem))
+		return;
+	for (size_t n = 0; n < r->to->server_count && *r->conf->password_command; n++) {
+		const struct url *server = &r->to->server[n];
+		struct str user = str_of(server->user), password;
+		if (user.len > 0 && !conf_find_password(buf_view(&r->secrets),
+							str_of(server->host), &user, &password))
+			secret_ask(r->conf, server, &r->secrets, &r->no_password);
+	}
+}
+
+static void
+load_trust(struct reach *r)
+{
+	const struct conf *c = r->conf;
+	struct trust_config *t = &r->trust;
+
+	t->verify = true;
+	t->ca_name = c->tls_ca_file;
+	t->clock = c->tls_clock;
+	t->floor = BUILD_TIME;
+	t->has_fingerprint = *c->tls_fingerprint &&
+		trust_parse_sha256(str_of(c->tls_fingerprint), t->fingerprint) == 0;
+	t->has_pin = *c->tls_pin && trust_parse_sha256(str_of(c->tls_pin), t->pin) == 0;
+	clock_read(&t->now);
+	t->ca = file_open(c->tls_ca_file, O_RDONLY | O_NONBLOCK);
+}
+
+void
+reach_prepare(struct reach *r, const struct conf *conf, const struct destination *to,
+	      struct talk *talk)
+{
+	struct user nobody;
+
+	*r = (struct reach){.conf = conf, .to = to, .talk = talk, .helper = -1};
+	load_secrets(r);
+	if (CONFIG_TLS)
+		load_trust(r);
+	file_load("/etc/resolv.conf", RESOLVER_MAX, &r->resolv_conf);
+	file_load("/etc/hosts", RESOLVER_MAX, &r->hosts);
+	dns_init(&r->dns, str_of(r->conf->resolver), buf_view(&r->resolv_conf),
+		 buf_view(&r->hosts));
+	if (r->conf->helper)
+		r->helper = net_start(r->conf->helper);
+	user_without_rights(str_of(r->conf->default_user), &nobody);
+	if (geteuid() == 0 && sandbox_become(nobody.uid, nobody.gid))
+		die(EX_OSERR, "cannot give up root's rights:");
+	user_free(&nobody);
+	if (!sandbox_enter())
+		log_debug("this kernel has no seccomp: going on without");
+}
+
+/* --- one server -------------------------------------------------------------------------- */
+
+static void
+make_nonce(struct reach *r)
+{
+	unsigned char raw[NONCE];
+
+	clock_random(raw, sizeof raw);
+	for (size_t n = 0; n < sizeof raw; n++)
+		r->nonce[n] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+			[raw[n] & 63];
+	r->talk->config.nonce = (struct str){r->nonce, NONCE};
+}
+
+/* What this server may be told, and over what. 0; -1 with *why: it cannot be used. */
+static int
+configure(struct reach *r, struct outcome *why)
+{
+	const struct conf *conf = r->conf;
+	const struct url *server = r->server;
+	struct talk *t = r->talk;
+	struct smtp_config *c = &t->config;
+	bool found;
+
+	c->host = str_of(server->host);
+	c->helo = str_of(conf->helo_name);
+	c->lmtp = server->lmtp;
+	c->tls = server->tls;
+	c->private_channel = server->is_unix;
+	c->mechanisms = str_of(conf->auth_mechanisms);
+	c->insecure_auth = conf->insecure_auth;
+	c->user = str_of(server->user);
+	found = conf->login ||
+		conf_find_password(buf_view(&r->secrets), c->host, &c->user, &c->password);
+	if (conf->login) {
+		c->user = str_of(conf->login);
+		c->password = str_of(conf->password);
+	}
+	if (!found)
+		c->user = c->password = (struct str){0};
+	if (r->secrets_problem.text[0]) {
+		*why = r->secrets_problem;
+		return -1;
+	}
+	if (server->user[0] && !found) {
+		*why = r->no_password.text[0] ? r->no_password :
+		       outcome_make(TEMPFAIL, 7, 8, "no password for %s at %s in auth_file %s",
+				    server->user, server->host, conf->auth_file);
+		return -1;
+	}
+	/* Credentials go over verified TLS only: a server that we have a password for must
+	 * not be reachable without. */
+	if (found && c->tls == URL_TLS_OFFERED && !conf->insecure_auth)
+		c->tls = URL_TLS_STARTTLS;
+	if (!CONFIG_TLS && (c->tls == URL_TLS_STARTTLS || c->tls == URL_TLS_IMPLICIT)) {
+		*why = outcome_make(TEMPFAIL, 7, 10, "this mtabox was built without TLS");
+		return -1;
+	}
+	if (!CONFIG_TLS)
+		c->tls = URL_TLS_NONE;
+	r->trust.verify = c->tls != URL_TLS_OFFERED && conf->tls_verify;
+	t->trust = &r->trust;
+	t->connect_timeout = conf->connect_timeout;
+	t->command_timeout = conf->command_timeout;
+	return 0;
+}
+
+/* --- in order ---------------------------------------------------------------------------- */
+
+static void
+name_peer(struct reach *r, const struct dns_address *a)
+{
+	r->peer.len = 0;
+	buf_puts(&r->peer, r->server->host);
+	if (a) {
+		buf_putc(&r->peer, '[');
+		dns_print_address(a, &r->peer);
+		buf_print(&r->peer, "]:%u", (unsigned)r->server->port);
+	}
+}
+
+/* The source_address of that family; false: the kernel chooses. */
+static bool
+find_source(const struct reach *r, int family, struct dns_address *from)
+{
+	struct str list = str_of(r->conf->source_address);
+
+	while (list.len > 0)
+		if (dns_parse_address(str_cut(&list, ' '), from) == 0 &&
+		    from->sa.ss_family == family)
+			return true;
+	return false;
+}
+
+/* A socket, or -1 with *why. a: NULL for a unix socket or a command. */
+static int
+dial(struct reach *r, const struct dns_address *a, struct outcome *why)
+{
+	int64_t deadline = clock_ms() + (int64_t)r->conf->connect_timeout * 1000;
+	struct dns_address from;
+	int fd = r->helper;
+
+	if (a)
+		return net_dial(a, r->server->port,
+				find_source(r, a->sa.ss_family, &from) ? &from : NULL, deadline, why);
+	if (!r->conf->helper)
+		return net_dial_unix(r->server->host, deadline, why);
+	if (fd < 0)
+		*why = outcome_make(TEMPFAIL, 4, 1, "cannot start the command that leads to the server");
+	r->helper = -1;
+	return fd;
+}
+
+static bool
+try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
+{
+	name_peer(r, a);
+	log_debug("connecting to %.*s", STR_ARG(r->peer));
+	int fd = dial(r, a, why);
+	if (fd < 0) {
+		log_debug("%s", why->text);
+		return false;
+	}
+	make_nonce(r);
+	*why = talk_run(r->talk, fd, buf_view(&r->peer));
+	return r->talk->smtp.decided || why->verdict == DELIVERED;
+}
+
+/* One server by all its addresses, until one works. */
+static bool
+try_server(struct reach *r, const struct url *server, struct outcome *why)
+{
+	static const unsigned char families[] = {
+		[CONF_IP_ANY] = AF_UNSPEC, [CONF_IP_4] = AF_INET, [CONF_IP_6] = AF_INET6,
+	};
+	struct dns_address list[LIMIT_DNS_ADDRESSES];
+	int64_t deadline = clock_ms() + (int64_t)r->conf->connect_timeout * 1000;
+
+	r->server = server;
+	if (configure(r, why))
+		return false;
+	if (server->is_unix)
+		return try_address(r, NULL, why);
+	int count = dns_addresses(&r->dns, str_of(server->host), families[r->conf->ip_version],
+				  deadline, list, LIMIT_DNS_ADDRESSES, why);
+	r->peer.len = 0;
+	for (int n = 0; n < count; n++)
+		if (try_address(r, &list[n], why))
+			return true;
+	return false;
+}
+
+static bool
+try_exchangers(struct reach *r, struct outcome *why)
+{
+	struct dns_mx list[LIMIT_DNS_MX];
+	int64_t deadline = clock_ms() + (int64_t)r->conf->connect_timeout * 1000;
+	uint32_t seed;
+	int count;
+
+	clock_random(&seed, sizeof seed);
+	count = dns_mail_exchangers(&r->dns, str_of(r->to->domain), seed, deadline, list,
+				    LIMIT_DNS_MX, why);
+	for (int n = 0; n < count; n++) {
+		struct url server = {.tls = URL_TLS_OFFERED, .port = 25};
+		struct outcome o;
+		memcpy(server.host, list[n].host, sizeof server.host);
+		if (try_server(r, &server, &o))
+			return true;
+		/* As long as one of them may come back, nothing is final. */
+		if (n == 0 || o.verdict == TEMPFAIL)
+			*why = o;
+	}
+	return false;
+}
+
+bool
+reach_run(struct reach *r, struct outcome *why)
+{
+	if (r->to->domain[0])
+		return try_exchangers(r, why);
+	*why = outcome_make(TEMPFAIL, 4, 4, "every smarthost line has a from= for other "
+			    "senders: add one for this sender, or one without from=");
+	for (size_t n = 0; n < r->to->server_count; n++)
+		if (try_server(r, &r->to->server[n], why))
+			return true;
+	/* A smarthost's name that does not exist says nothing of the recipients. */
+	why->verdict = TEMPFAIL;
+	return false;
+}
+
+
+void
+reach_free(struct reach *r)
+{
+	buf_wipe(&r->secrets);
+	buf_free(&r->resolv_conf);
+	buf_free(&r->hosts);
+	buf_free(&r->peer);
+}

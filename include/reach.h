@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * A destination's servers, each by each address in order, until one takes us as far as mail.
+ * What all of that needs (passwords, CA bundle, names) is read first; then rights are given up.
+ */
+#ifndef REACH_H
+#define REACH_H
+
+#include "conf.h"
+#include "dns.h"
+#include "talk.h"
+
+struct destination {
+	struct url server[LIMIT_SMARTHOSTS]; /* tried in order */
+	size_t server_count;
+	char domain[256];                    /* by its MX, if not "" */
+};
+
+struct reach {
+	const struct conf *conf;
+	const struct destination *to;
+	struct talk *talk;
+	/* Read before rights are given up. */
+	int helper;              /* conf's, at work already, or -1 */
+	struct buf secrets, resolv_conf, hosts;
+	/* Why there are none, with words, or without: there is nothing wrong. */
+	struct outcome secrets_problem, no_password;
+	struct dns dns;
+	struct trust_config trust;
+	/* The server being tried. */
+	const struct url *server;
+	struct buf peer;         /* "mail.example[192.0.2.1]:25", or "": none yet */
+	char nonce[25];
+};
+
+/* Reads what is needed and gives up all other rights of this process. talk has its callbacks;
+ * the rest is filled in here. All of these must outlive r. */
+void reach_prepare(struct reach *r, const struct conf *conf, const struct destination *to,
+		   struct talk *talk);
+
+/* A session with each server in turn. True: one of them took us as far as a message, or a
+ * session ended in order, which is then what there is; else *why. */
+bool reach_run(struct reach *r, struct outcome *why);
+
+void reach_free(struct reach *r); /* secrets are wiped */
+
+#endif
