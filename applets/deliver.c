@@ -149,7 +149,7 @@ deliver_now(const struct invocation *in, struct site *site)
 	struct spool spool;
 	struct buf sender = {0}, why = {0};
 	struct submission sub = {
-		.conf = &site->conf, .aliases = &site->aliases, .uid = site->self.uid,
+		.conf = &site->conf, .aliases = &site->aliases, .passwd = &site->passwd, .uid = site->self.uid,
 		.login = buf_view(&site->self.name), .final = true,
 	};
 	char id[SPOOL_ID + 1];

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,8 +137,12 @@ mtabox_main(int argc, char **argv)
 static void
 open_standard(void)
 {
+	struct pollfd fds[3] = {{.fd = 0}, {.fd = 1}, {.fd = 2}};
+
+	if (poll(fds, 3, 0) <= 0)
+		return;
 	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		if ((fds[fd].revents & POLLNVAL) &&
 		    file_open_null(fd == STDIN_FILENO ? O_WRONLY : O_RDWR) != fd)
 			_exit(EX_OSERR);
 }
@@ -151,8 +156,6 @@ main(int argc, char **argv)
 	/* Errors of a write like any other. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	/* Ignored, as a daemon may hand it down, no child would have a status. */
-	signal(SIGCHLD, SIG_DFL);
 	if (getauxval(AT_SECURE)) {
 		static char *nothing[1];
 		environ = nothing;

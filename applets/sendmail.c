@@ -338,7 +338,7 @@ send_message(struct invocation *in, struct site *site)
 	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	struct submission sub = {
-		.conf = &site->conf, .aliases = &site->aliases,
+		.conf = &site->conf, .aliases = &site->aliases, .passwd = &site->passwd,
 		.users = &site->users, .sender = buf_view(&sender),
 		.name = str_of(in->name), .uid = site->self.uid,
 		.login = buf_view(&site->self.name), .take_recipients = in->take_recipients,

@@ -15,6 +15,8 @@
 void
 crew_init(struct crew *c, size_t limit)
 {
+	/* Ignored, as a daemon may hand it down, no child would have a status. */
+	signal(SIGCHLD, SIG_DFL);
 	*c = (struct crew){.slots = 2 * limit, .limit = limit};
 	c->slot = buf_array(NULL, c->slots, sizeof *c->slot);
 	for (size_t n = 0; n < c->slots; n++)

@@ -170,18 +170,17 @@ file_walk(int dir, void (*visit)(void *ctx, struct str name), void *ctx)
 	return len ? -1 : 0;
 }
 
-int
-file_load_fd(int fd, size_t max, struct buf *out)
+static int
+load(int fd, size_t max, struct buf *out, struct stat *st)
 {
-	struct stat st;
 	size_t start = out->len, want = CHUNK;
 	ssize_t n;
 
-	if (fstat(fd, &st))
+	if (fstat(fd, st))
 		return -1;
 	/* All of it at once, where its size says something, and no more is looked for. */
-	if (st.st_size > 0 && (uint64_t)st.st_size <= max)
-		want = (size_t)st.st_size;
+	if (st->st_size > 0 && (uint64_t)st->st_size <= max)
+		want = (size_t)st->st_size;
 	do {
 		n = file_read_at(fd, buf_room(out, want), want, (off_t)(out->len - start));
 		if (n < 0)
@@ -191,21 +190,38 @@ file_load_fd(int fd, size_t max, struct buf *out)
 			errno = EFBIG;
 			return -1;
 		}
-	} while (n > 0 && out->len - start != (size_t)st.st_size);
+	} while (n > 0 && out->len - start != (size_t)st->st_size);
 	return 0;
+}
+
+int
+file_load_fd(int fd, size_t max, struct buf *out)
+{
+	struct stat st;
+
+	return load(fd, max, out, &st);
+}
+
+int
+file_load_seen(const char *path, size_t max, struct buf *out, struct stat *seen)
+{
+	int fd = file_open(path, O_RDONLY | O_NONBLOCK);
+
+	memset(seen, 0, sizeof *seen);
+	if (fd < 0)
+		return -1;
+	int rc = load(fd, max, out, seen), err = errno;
+	close(fd);
+	errno = err;
+	return rc;
 }
 
 int
 file_load(const char *path, size_t max, struct buf *out)
 {
-	int fd = file_open(path, O_RDONLY | O_NONBLOCK);
+	struct stat st;
 
-	if (fd < 0)
-		return -1;
-	int rc = file_load_fd(fd, max, out), err = errno;
-	close(fd);
-	errno = err;
-	return rc;
+	return file_load_seen(path, max, out, &st);
 }
 
 int

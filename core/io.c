@@ -57,6 +57,17 @@ writer_add(struct writer *w, struct str bytes)
 	}
 }
 
+bool
+writer_patch(struct writer *w, uint64_t at, struct str bytes)
+{
+	uint64_t gone = w->total - w->len;
+
+	if (at < gone || at + bytes.len > w->total)
+		return false;
+	memcpy(w->space + (at - gone), bytes.ptr, bytes.len);
+	return true;
+}
+
 int
 writer_flush(struct writer *w)
 {

@@ -24,6 +24,7 @@ enum {
 struct delivery {
 	const struct local_job *job;
 	struct worker_link *runner;
+	struct user_file passwd;
 	struct user user;      /* as whom */
 	struct mbox mbox;
 	struct buf expansion;  /* who takes the recipient's place, or empty: nobody */
@@ -198,9 +199,9 @@ static int
 become_nobody(struct delivery *d, struct outcome *o)
 {
 	if (geteuid())
-		user_by_id(geteuid(), &d->user);
+		user_by_id(&d->passwd, geteuid(), &d->user);
 	else
-		user_without_rights(str_of(d->job->conf->default_user), &d->user);
+		user_without_rights(&d->passwd, str_of(d->job->conf->default_user), &d->user);
 	if (sandbox_become(d->user.uid, d->user.gid) == 0)
 		return 0;
 	*o = outcome_from_errno(errno, "becoming default_user");
@@ -254,7 +255,7 @@ find_user(struct delivery *d, struct outcome *o)
 	struct buf name = {0};
 
 	addr_print_user(d->job->address, &name);
-	enum user_result who = user_of_mail(buf_view(&name), &d->user);
+	enum user_result who = user_of_mail(&d->passwd, buf_view(&name), &d->user);
 	if (who == USER_UNKNOWN)
 		*o = outcome_make(PERMFAIL, 1, 1, "no such user here: %.*s",
 				  STR_ARG(d->job->address));
@@ -393,6 +394,7 @@ local_run(const struct local_job *job, struct worker_link *runner)
 	struct delivery d = {.job = job, .runner = runner, .mbox = {.fd = -1}};
 	struct worker_frame f = frame(&d, WORKER_OUTCOME);
 
+	user_load(&d.passwd);
 	f.outcome = deliver(&d);
 	f.relay = STR("local");
 	if (d.expansion.len) {

@@ -108,7 +108,7 @@ log_open(const char *path)
 	out.fd = open_syslog();
 	if (out.fd < 0 && geteuid() == 0) {
 		out.kind = SINK_KERNEL;
-		out.fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+		out.fd = openat(AT_FDCWD, "/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NONBLOCK);
 	}
 	if (out.fd < 0)
 		out.kind = SINK_STDERR;

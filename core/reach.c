@@ -56,6 +56,7 @@ void
 reach_prepare(struct reach *r, const struct conf *conf, const struct destination *to,
 	      struct talk *talk)
 {
+	struct user_file passwd;
 	struct user nobody;
 
 	*r = (struct reach){.conf = conf, .to = to, .talk = talk, .helper = -1};
@@ -68,10 +69,12 @@ reach_prepare(struct reach *r, const struct conf *conf, const struct destination
 		 buf_view(&r->hosts));
 	if (r->conf->helper)
 		r->helper = net_start(r->conf->helper);
-	user_without_rights(str_of(r->conf->default_user), &nobody);
+	user_load(&passwd);
+	user_without_rights(&passwd, str_of(r->conf->default_user), &nobody);
 	if (geteuid() == 0 && sandbox_become(nobody.uid, nobody.gid))
 		die(EX_OSERR, "cannot give up root's rights:");
 	user_free(&nobody);
+	user_unload(&passwd);
 	if (!sandbox_enter())
 		log_debug("this kernel has no seccomp: going on without");
 }

@@ -43,7 +43,7 @@ begin(void *ctx, const struct smtpd_path *sender, struct buf *why)
 	buf_str(&d->sender, sender->address);
 	buf_str(&d->envid, sender->notify.id);
 	d->sub = (struct submission){
-		.conf = &site->conf, .aliases = &site->aliases,
+		.conf = &site->conf, .aliases = &site->aliases, .passwd = &site->passwd,
 		.users = &site->users, .sender = buf_view(&d->sender),
 		.notify = {sender->notify.asks, buf_view(&d->envid)},
 		.uid = site->self.uid, .login = buf_view(&site->self.name),
@@ -62,7 +62,7 @@ add_rcpt(void *ctx, const struct smtpd_path *rcpt, struct buf *why)
 		buf_print(why, "recipient_limit is %llu", (unsigned long long)limit);
 		return EX_TEMPFAIL;
 	}
-	if (!submit_is_known(d->sub.conf, d->sub.aliases, rcpt->address)) {
+	if (!submit_is_known(&d->sub, rcpt->address)) {
 		buf_puts(why, "no such user here");
 		return EX_NOUSER;
 	}

@@ -96,9 +96,7 @@ may_pass(int err)
 static int
 read_file(struct site *s, struct buf *text)
 {
-	memset(&s->stamp, 0, sizeof s->stamp);
-	stat(s->path, &s->stamp);
-	if (file_load(s->path, LIMIT_CONF_FILE, text) == 0)
+	if (file_load_seen(s->path, LIMIT_CONF_FILE, text, &s->stamp) == 0)
 		return 0;
 	if (errno == ENOENT && !s->named)
 		return 0;
@@ -166,7 +164,8 @@ site_load(struct site *s, const struct site_options *options)
 	/* Other users cannot write to the system's: nothing that they need to hear of. */
 	if (log_open(s->conf.log_file) && (getuid() == 0 || s->named))
 		log_warn("cannot open log_file %s, using the system's log:", s->conf.log_file);
-	if (user_by_id(getuid(), &s->self) != USER_FOUND)
+	user_load(&s->passwd);
+	if (user_by_id(&s->passwd, getuid(), &s->self) != USER_FOUND)
 		s->self.uid = getuid();
 	return status;
 }
@@ -235,12 +234,13 @@ differs(const struct stat *a, const struct stat *b)
 
 /* Puts a new set in the old one's place, or leaves all as it was: -1 with errno. */
 static int
-load_aliases(struct site *s, const struct stat *stamp, alias_complain *say, void *ctx)
+load_aliases(struct site *s, alias_complain *say, void *ctx)
 {
 	struct buf text = {0};
+	struct stat stamp = {0};
 
-	if (*s->conf.aliases && file_load(s->conf.aliases, LIMIT_ALIASES_FILE, &text) &&
-	    (errno != ENOENT || stamp->st_ino)) {
+	if (*s->conf.aliases &&
+	    file_load_seen(s->conf.aliases, LIMIT_ALIASES_FILE, &text, &stamp) && errno != ENOENT) {
 		int err = errno;
 		buf_free(&text);
 		errno = err;
@@ -249,7 +249,7 @@ load_aliases(struct site *s, const struct stat *stamp, alias_complain *say, void
 	alias_free(&s->aliases);
 	buf_free(&s->alias_text);
 	s->alias_text = text;
-	s->alias_stamp = *stamp;
+	s->alias_stamp = stamp;
 	s->alias_unreadable = false;
 	alias_parse(&s->aliases, buf_view(&s->alias_text), say, ctx);
 	return 0;
@@ -258,11 +258,7 @@ load_aliases(struct site *s, const struct stat *stamp, alias_complain *say, void
 int
 site_load_aliases(struct site *s, alias_complain *say, void *ctx)
 {
-	struct stat stamp;
-
-	look(s->conf.aliases, &stamp);
-	return load_aliases(s, &stamp, say ? say : note_problem,
-			    say ? ctx : s->conf.aliases);
+	return load_aliases(s, say ? say : note_problem, say ? ctx : s->conf.aliases);
 }
 
 int
@@ -343,7 +339,7 @@ reload_aliases(struct site *s)
 
 	if (!has_changed(s->conf.aliases, &s->alias_stamp, &now))
 		return false;
-	if (load_aliases(s, &now, note_problem, s->conf.aliases) == 0)
+	if (load_aliases(s, note_problem, s->conf.aliases) == 0)
 		return true;
 	if (!s->alias_unreadable)
 		log_error("going on with the aliases as they were: cannot read %s:",
@@ -369,5 +365,6 @@ site_free(struct site *s)
 	rewrite_free_users(&s->users);
 	buf_free(&s->users_text);
 	buf_free(&s->path_text);
+	user_unload(&s->passwd);
 	user_free(&s->self);
 }

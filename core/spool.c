@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum {
@@ -290,12 +290,29 @@ add_usage(void *ctx, char state, struct str id)
 		u->size += (uint64_t)st.st_size;
 }
 
+/* Whether the directory is too small to have that many entries, by its own size, where the kind
+ * of file system is known to count all of them in it: each of ours takes more than 16 bytes. */
+static bool
+is_small(const struct spool *s, const struct statfs *fs, uint64_t entries)
+{
+	static const unsigned known[] = {
+		0xef53, 0x01021994, 0x24051905, 0x9123683e, /* ext, tmpfs, UBIFS, Btrfs */
+	};
+	struct stat st;
+	size_t n = 0;
+
+	while (n < sizeof known / sizeof *known && (unsigned)fs->f_type != known[n])
+		n++;
+	return n < sizeof known / sizeof *known && fstat(s->dir, &st) == 0 &&
+	       st.st_size > 0 && (uint64_t)st.st_size / 16 < entries;
+}
+
 static int
-check_usage(const struct spool *s, struct buf *why)
+check_usage(const struct spool *s, const struct statfs *fs, struct buf *why)
 {
 	struct usage u = {s, 0, 0};
 
-	if (!s->count_limit && !s->size_limit)
+	if (!s->size_limit && (!s->count_limit || is_small(s, fs, s->count_limit)))
 		return 0;
 	if (walk(s, "QHC", add_usage, &u)) {
 		buf_print(why, "cannot list %s: %s", s->path, strerror(errno));
@@ -317,18 +334,12 @@ check_usage(const struct spool *s, struct buf *why)
 }
 
 static int
-check_free(const struct spool *s, struct buf *why)
+check_free(const struct spool *s, const struct statfs *fs, struct buf *why)
 {
-	struct statvfs fs;
+	uint64_t bytes = (uint64_t)fs->f_bavail * (fs->f_frsize ? fs->f_frsize : fs->f_bsize);
 
 	if (!s->min_free)
 		return 0;
-	if (fstatvfs(s->dir, &fs)) {
-		buf_print(why, "cannot look at the file system of %s: %s", s->path,
-			  strerror(errno));
-		return -1;
-	}
-	uint64_t bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (bytes < s->min_free) {
 		buf_print(why, "%llu bytes free for %s (spool_min_free is %llu)",
 			  (unsigned long long)bytes, s->path,
@@ -336,9 +347,9 @@ check_free(const struct spool *s, struct buf *why)
 		return -1;
 	}
 	/* File systems that make inodes as they go say 0 of 0. */
-	if (fs.f_files != 0 && fs.f_favail == 0) {
+	if (fs->f_files != 0 && fs->f_ffree == 0) {
 		buf_print(why, "no inode of %llu free for %s (spool_min_free asks for one)",
-			  (unsigned long long)fs.f_files, s->path);
+			  (unsigned long long)fs->f_files, s->path);
 		return -1;
 	}
 	return 0;
@@ -347,7 +358,16 @@ check_free(const struct spool *s, struct buf *why)
 int
 spool_room(const struct spool *s, struct buf *why)
 {
-	return !is_in_memory(s) && (check_free(s, why) || check_usage(s, why)) ? -1 : 0;
+	struct statfs fs;
+
+	if (is_in_memory(s))
+		return 0;
+	if (fstatfs(s->dir, &fs)) {
+		buf_print(why, "cannot look at the file system of %s: %s", s->path,
+			  strerror(errno));
+		return -1;
+	}
+	return check_free(s, &fs, why) || check_usage(s, &fs, why) ? -1 : 0;
 }
 
 /* Drafts */
@@ -389,6 +409,7 @@ static enum spool_result
 try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 {
 	make_id(now, d->id);
+	d->fixed = false;
 	struct name name = make_name('T', d->id);
 	d->fd = file_create(s->dir, name.z, 0600);
 	if (d->fd < 0)
@@ -398,9 +419,6 @@ try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 	/* While we hold T<id>, nobody else can bring Q<id> about: this look is final. */
 	if (result == SPOOL_OK)
 		result = look_for_message(s, d->id);
-	/* Whatever the umask: its owner will append the journal. */
-	if (result == SPOOL_OK && fchmod(d->fd, 0600))
-		result = SPOOL_ERROR;
 	if (result != SPOOL_OK)
 		take_back(s, d);
 	return result;
@@ -430,7 +448,8 @@ check_draft(const struct spool_draft *d, struct str fixed)
 	uint64_t offset, length;
 	struct stat st;
 
-	if (fstat(d->fd, &st))
+	/* Whatever the umask: its owner will append the journal. */
+	if (fstat(d->fd, &st) || ((st.st_mode & 0777) != 0600 && fchmod(d->fd, 0600)))
 		return -1;
 	errno = EFBIG;
 	if (envelope_parse_fixed(fixed, &offset, &length))
@@ -443,7 +462,7 @@ int
 spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
 {
 	struct name draft = make_name('T', d->id), queued = make_name('Q', d->id);
-	int rc = check_draft(d, fixed) || file_write_at(d->fd, fixed, 0) ? -1 : 0;
+	int rc = check_draft(d, fixed) || (!d->fixed && file_write_at(d->fd, fixed, 0)) ? -1 : 0;
 
 	if (rc == 0 && is_in_memory(s)) {
 		s->memory = d->fd;

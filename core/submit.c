@@ -4,7 +4,6 @@
 #include "file.h"
 #include "io.h"
 #include "log.h"
-#include "user.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -160,16 +159,17 @@ add_recipient(struct intake *i, struct str address, const struct notify *n)
 }
 
 bool
-submit_is_known(const struct conf *c, const struct alias_file *aliases, struct str address)
+submit_is_known(const struct submission *sub, struct str address)
 {
+	const struct conf *c = sub->conf;
 	struct buf name = {0};
 	struct user u = {0};
 
 	if (!is_alias_domain((void *)c, addr_domain(address)) || c->nullclient || *c->adminaddr ||
-	    alias_has(aliases, address))
+	    alias_has(sub->aliases, address))
 		return true;
 	addr_print_user(address, &name);
-	bool known = user_of_mail(buf_view(&name), &u) != USER_UNKNOWN;
+	bool known = user_of_mail(sub->passwd, buf_view(&name), &u) != USER_UNKNOWN;
 	user_free(&u);
 	buf_free(&name);
 	return known;
@@ -184,7 +184,7 @@ check_known(struct intake *i)
 
 	for (size_t n = 0; n < sub->rcpts.count; n++) {
 		address = addr_set_get(&sub->rcpts, n);
-		if (submit_is_known(sub->conf, sub->aliases, address))
+		if (submit_is_known(sub, address))
 			return 0;
 	}
 	i->why->len = 0;
@@ -367,11 +367,12 @@ static int
 commit(struct intake *i)
 {
 	struct buf fixed = {0};
-	int rc = writer_flush(&i->body);
 
 	i->envelope.length = i->body.total - i->envelope.offset;
 	i->envelope.text = i->text.facts;
 	envelope_print_fixed(&i->envelope, &fixed);
+	i->draft.fixed = writer_patch(&i->body, 0, buf_view(&fixed));
+	int rc = writer_flush(&i->body);
 	if (rc)
 		spool_abort(i->spool, &i->draft);
 	else

@@ -65,49 +65,51 @@ has_uid(struct str line, const void *what)
 	       uid == *(const uid_t *)what;
 }
 
-static int
-load(struct buf *text)
+void
+user_load(struct user_file *f)
 {
-	int rc = file_load("/etc/passwd", PASSWD_MAX, text), err = errno;
-
-	if (rc)
-		buf_free(text);
-	errno = err;
-	return rc;
+	*f = (struct user_file){0};
+	if (file_load("/etc/passwd", PASSWD_MAX, &f->text) == 0)
+		return;
+	f->error = errno;
+	buf_free(&f->text);
 }
 
-/* After load failed, which leaves errno: only where there is no such file. */
-static enum user_result
-ourselves(struct str name, struct user *u)
+void
+user_unload(struct user_file *f)
 {
-	if (errno != ENOENT)
+	buf_free(&f->text);
+}
+
+/* Without the file: there is nobody else only where there is no such file. */
+static enum user_result
+ourselves(const struct user_file *f, struct str name, struct user *u)
+{
+	errno = f->error;
+	if (f->error != ENOENT)
 		return USER_ERROR;
 	u->uid = geteuid();
 	u->gid = getegid();
-	u->name.len = 0;
 	buf_str(&u->name, name);
 	return USER_NO_FILE;
 }
 
 enum user_result
-user_by_name(struct str name, struct user *u)
+user_by_name(const struct user_file *f, struct str name, struct user *u)
 {
-	struct buf text = {0};
-	bool found;
+	struct str text = buf_view(&f->text);
 
 	*u = (struct user){0};
-	if (load(&text))
-		return ourselves(name, u);
-	found = find(buf_view(&text), has_name, &name, u) ||
-		find(buf_view(&text), has_name_in_any_case, &name, u);
-	buf_free(&text);
-	return found ? USER_FOUND : USER_UNKNOWN;
+	if (f->error)
+		return ourselves(f, name, u);
+	return find(text, has_name, &name, u) || find(text, has_name_in_any_case, &name, u) ?
+	       USER_FOUND : USER_UNKNOWN;
 }
 
 enum user_result
-user_of_mail(struct str name, struct user *u)
+user_of_mail(const struct user_file *f, struct str name, struct user *u)
 {
-	enum user_result r = user_by_name(name, u);
+	enum user_result r = user_by_name(f, name, u);
 	size_t plus = str_find(name, '+');
 
 	if (plus == 0 || plus == name.len)
@@ -117,27 +119,22 @@ user_of_mail(struct str name, struct user *u)
 	if (r != USER_UNKNOWN)
 		return r;
 	user_free(u);
-	return user_by_name(str_upto(name, plus), u);
+	return user_by_name(f, str_upto(name, plus), u);
 }
 
 enum user_result
-user_by_id(uid_t uid, struct user *u)
+user_by_id(const struct user_file *f, uid_t uid, struct user *u)
 {
-	struct buf text = {0};
-	bool found;
-
 	*u = (struct user){0};
-	if (load(&text))
-		return ourselves((struct str){0}, u);
-	found = find(buf_view(&text), has_uid, &uid, u);
-	buf_free(&text);
-	return found ? USER_FOUND : USER_UNKNOWN;
+	if (f->error)
+		return ourselves(f, (struct str){0}, u);
+	return find(buf_view(&f->text), has_uid, &uid, u) ? USER_FOUND : USER_UNKNOWN;
 }
 
 void
-user_without_rights(struct str name, struct user *u)
+user_without_rights(const struct user_file *f, struct str name, struct user *u)
 {
-	if (user_by_name(name, u) == USER_FOUND && u->uid != 0)
+	if (user_by_name(f, name, u) == USER_FOUND && u->uid != 0)
 		return;
 	user_free(u);
 	u->uid = u->gid = NOBODY;

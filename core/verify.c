@@ -13,14 +13,15 @@ is_local(void *ctx, struct str domain)
 }
 
 static int
-print_local(const struct conf *c, const struct route *r, struct buf *out)
+print_local(const struct site *site, const struct route *r, struct buf *out)
 {
+	const struct conf *c = &site->conf;
 	struct buf name = {0}, target = {0};
 	struct user u;
 	int status = EX_OK;
 
 	addr_print_user(r->address, &name);
-	enum user_result who = user_of_mail(buf_view(&name), &u);
+	enum user_result who = user_of_mail(&site->passwd, buf_view(&name), &u);
 	if (who == USER_ERROR) {
 		status = EX_TEMPFAIL;
 		buf_print(out, "waits: cannot read /etc/passwd: %s\n", strerror(errno));
@@ -43,7 +44,7 @@ print_recipient(const struct site *site, struct str sender, struct str address, 
 
 	buf_print(out, "%.*s... ", STR_ARG(address));
 	if (r.kind == ROUTE_LOCAL)
-		return print_local(&site->conf, &r, out);
+		return print_local(site, &r, out);
 	if (r.kind == ROUTE_SMARTHOST && r.servers == 0) {
 		buf_puts(out, "waits: every smarthost has a from= for other senders\n");
 		return EX_TEMPFAIL;

@@ -34,6 +34,9 @@ struct writer {
 
 void writer_init(struct writer *w, int fd, char *space, size_t cap);
 void writer_add(struct writer *w, struct str bytes);
+/* Puts bytes over others that were added before, at offset at of all. False: those are no longer
+ * in the buffer. */
+bool writer_patch(struct writer *w, uint64_t at, struct str bytes);
 /* Writes what is buffered. 0, or -1 with the errno of the first failure since init. */
 int writer_flush(struct writer *w);
 

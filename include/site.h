@@ -36,6 +36,7 @@ struct site {
 	bool alias_unreadable;               /* and that was said */
 	struct rewrite_users users;
 	struct buf users_text;
+	struct user_file passwd;
 	struct user self;                    /* the real user */
 	bool fatal;                          /* a complaint that concerns security */
 };

@@ -54,12 +54,13 @@ int spool_room(const struct spool *s, struct buf *why);
 struct spool_draft {
 	int fd;                  /* T<id>, locked; write behind the position it has */
 	char id[SPOOL_ID + 1];
+	bool fixed;              /* the file begins with the fixed part as it shall be */
 };
 
 /* 0, or -1 with errno; nothing is left behind on failure. */
 int spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d);
 
-/* The commit: fixed (ENVELOPE_FIXED bytes) over the file's start, fsync, rename to Q<id>,
+/* The commit: fixed (ENVELOPE_FIXED bytes) over the file's start where it is not there yet, fsync, rename to Q<id>,
  * fsync of the directory, in this order. 0: the message is safe and queued, the draft is
  * closed. -1 with errno: nothing was queued (the name was taken back where the directory
  * could not be synced), draft removed. Among them EFBIG: an envelope over LIMIT_ENVELOPE;

@@ -10,10 +10,12 @@
 #include "spool.h"
 #include "alias.h"
 #include "rewrite.h"
+#include "user.h"
 
 struct submission {
 	const struct conf *conf;
 	const struct alias_file *aliases;
+	const struct user_file *passwd;
 	const struct rewrite_users *users;
 	struct str sender;          /* canonical, not yet rewritten; "" is null */
 	struct str name;            /* -F, or "" */
@@ -32,8 +34,7 @@ struct submission {
 };
 
 /* False: the address is of this device, and there is neither an alias nor a user for it. */
-bool submit_is_known(const struct conf *c, const struct alias_file *aliases,
-		     struct str address);
+bool submit_is_known(const struct submission *sub, struct str address);
 
 /* The whole message from fd. 0: committed, *id is its id: safe. Otherwise a sysexits status
  * with the reason in *why: nothing is in the queue. */
