@@ -207,7 +207,7 @@ list(struct listing *l)
 		writer_add(&l->out, buf_view(&total));
 		buf_free(&total);
 	}
-	free(l->names);
+	buf_release(l->names);
 	if (writer_flush(&l->out) == 0)
 		return EX_OK;
 	log_error("cannot write the listing:");

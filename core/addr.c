@@ -518,8 +518,8 @@ void
 addr_set_free(struct addr_set *set)
 {
 	buf_free(&set->text);
-	free(set->ends);
-	free(set->slots);
+	buf_release(set->ends);
+	buf_release(set->slots);
 	*set = (struct addr_set){0};
 }
 

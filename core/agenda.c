@@ -65,7 +65,7 @@ agenda_drop(struct agenda *a, struct str id)
 void
 agenda_free(struct agenda *a)
 {
-	free(a->items);
+	buf_release(a->items);
 	*a = (struct agenda){0};
 }
 

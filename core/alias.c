@@ -291,7 +291,7 @@ alias_parse_forward(struct alias_file *file, struct str text, struct str user)
 void
 alias_free(struct alias_file *file)
 {
-	free(file->entries);
+	buf_release(file->entries);
 	addr_set_free(&file->names);
 	*file = (struct alias_file){0};
 }
@@ -301,7 +301,7 @@ alias_found_free(struct alias_found *found)
 {
 	addr_set_free(&found->addresses);
 	addr_set_free(&found->left);
-	free(found->parts);
+	buf_release(found->parts);
 	*found = (struct alias_found){0};
 }
 
@@ -530,7 +530,7 @@ begin(struct walk *w, struct str address)
 		alias_found_free(w->found);
 	buf_free(&w->text);
 	buf_free(&w->user);
-	free(w->state);
+	buf_release(w->state);
 	return result;
 }
 

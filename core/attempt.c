@@ -99,14 +99,14 @@ free_memory(struct attempt *a)
 	while (a->lines) {
 		struct attempt_lines *first = a->lines;
 		a->lines = first->next;
-		free(first);
+		buf_release(first);
 	}
 	buf_free(&a->text);
 	buf_free(&a->log);
 	buf_free(&a->fields);
 	buf_free(&a->unwritten);
-	free(a->mark);
-	free(a->verdict_set);
+	buf_release(a->mark);
+	buf_release(a->verdict_set);
 }
 
 void
@@ -473,7 +473,7 @@ attempt_add_bounce(struct attempt *a)
 			 fate == JOURNAL_SENT ? "delivered: a report" : "undeliverable: a bounce",
 			 STR_ARG(target));
 	}
-	free(covered);
+	buf_release(covered);
 	buf_free(&set);
 	buf_free(&lines);
 	return j->count > before;
@@ -542,7 +542,7 @@ bounce_date(const struct attempt *a, size_t n)
 				date = j->rcpts[i].last_at.wall;
 				break;
 			}
-	free(mark);
+	buf_release(mark);
 	return date;
 }
 

@@ -209,7 +209,7 @@ set_text(char **text, struct str value)
 	if (value.len > 0)
 		memcpy(copy, value.ptr, value.len);
 	copy[value.len] = '\0';
-	free(*text);
+	buf_release(*text);
 	*text = copy;
 }
 
@@ -526,10 +526,10 @@ conf_free(struct conf *c)
 {
 	for (const struct key *k = keys; k < keys + KEYS; k++)
 		if (is_text(k))
-			free(*(char **)field(c, k));
+			buf_release(*(char **)field(c, k));
 	for (size_t i = 0; i < LIMIT_SMARTHOSTS; i++)
-		free(c->from[i]);
-	free(c->origins);
+		buf_release(c->from[i]);
+	buf_release(c->origins);
 	memset(c, 0, sizeof *c);
 }
 

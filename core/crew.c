@@ -29,7 +29,7 @@ crew_free(struct crew *c)
 	for (size_t n = 0; n < c->slots; n++)
 		if (c->slot[n].pid)
 			crew_end(c, &c->slot[n]);
-	free(c->slot);
+	buf_release(c->slot);
 	*c = (struct crew){0};
 }
 

@@ -66,7 +66,7 @@ dispatch_drop(struct dispatch *d, struct attempt *a)
 	*p = a->next;
 	d->attempt_count--;
 	attempt_close(a);
-	free(a);
+	buf_release(a);
 }
 
 bool
@@ -172,7 +172,7 @@ fill_job(struct dispatch *d, struct attempt *a, size_t first, const struct crew_
 	}
 	for (size_t n = 0, start = 0; n < job->rcpt_count; start = end[n++])
 		job->rcpts[n] = (struct str){addresses->ptr + start, end[n] - start};
-	free(end);
+	buf_release(end);
 }
 
 static void
@@ -373,7 +373,7 @@ on_expand(struct attempt *a, const struct crew_worker *w, const struct worker_fr
 		attempt_expand(a, f->number, targets, count);
 	else
 		attempt_record(a, f->number, &o, STR("local"));
-	free(targets);
+	buf_release(targets);
 }
 
 static void

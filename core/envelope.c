@@ -293,6 +293,6 @@ envelope_parse(struct str text, struct envelope *e, const char **why)
 void
 envelope_free(struct envelope *e)
 {
-	free((void *)e->rcpts);
+	buf_release((void *)e->rcpts);
 	*e = (struct envelope){0};
 }

@@ -141,11 +141,17 @@ file_sync_parent(const char *path)
 int
 file_rename_new(int from_dir, const char *from, int to_dir, const char *to)
 {
+	struct stat st;
+
 	if (syscall(SYS_renameat2, from_dir, from, to_dir, to, 1 /* RENAME_NOREPLACE */) == 0)
 		return 0;
 	if (errno != ENOSYS && errno != EINVAL)
 		return -1;
-	return renameat(from_dir, from, to_dir, to);
+	if (fstatat(to_dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return errno == ENOENT ? renameat(from_dir, from, to_dir, to) : -1;
 }
 
 int

@@ -529,10 +529,10 @@ journal_fold(struct str text, const struct envelope *e, struct journal *j)
 void
 journal_free(struct journal *j)
 {
-	free(j->rcpts);
-	free(j->covers);
-	free(j->bounce_ages);
-	free(j->slots);
+	buf_release(j->rcpts);
+	buf_release(j->covers);
+	buf_release(j->bounce_ages);
+	buf_release(j->slots);
 	*j = (struct journal){0};
 }
 

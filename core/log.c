@@ -127,7 +127,7 @@ emit(int fd, const char *line, size_t len)
 static size_t
 prefix(char *dst, size_t cap, enum log_level level)
 {
-	long pid = (long)getpid();
+	long pid = (long)gettid(); /* the same, and known to the C library */
 
 	switch (out.kind) {
 	case SINK_FILE: {

@@ -541,7 +541,7 @@ mbox_release(struct mbox *m)
 	/* First: as long as the dotlock is there, its flock is held. */
 	if (m->dotlock)
 		unlink(m->dotlock);
-	free(m->dotlock);
+	buf_release(m->dotlock);
 	if (m->fd >= 0)
 		close(m->fd);
 	*m = (struct mbox){.fd = -1};

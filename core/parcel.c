@@ -81,8 +81,8 @@ parcel_parse(struct str payload, struct parcel *p)
 void
 parcel_free(struct parcel *p)
 {
-	free(p->numbers);
-	free(p->rcpts);
-	free(p->notifies);
+	buf_release(p->numbers);
+	buf_release(p->rcpts);
+	buf_release(p->notifies);
 	*p = (struct parcel){0};
 }

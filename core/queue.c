@@ -266,7 +266,7 @@ start(struct queue *q, struct agenda_item *item)
 		agenda_drop(&q->agenda, str_of(item->id));
 		break;
 	}
-	free(a);
+	buf_release(a);
 }
 
 /* Starts what is due and is likely to find a worker. */

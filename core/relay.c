@@ -66,7 +66,7 @@ static void
 end_job(struct job *j)
 {
 	parcel_free(&j->parcel);
-	free(j->state);
+	buf_release(j->state);
 	close(j->fd);
 	buf_free(&j->payload);
 	j->used = false;

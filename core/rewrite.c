@@ -59,7 +59,7 @@ void
 rewrite_free_users(struct rewrite_users *users)
 {
 	addr_set_free(&users->names);
-	free(users->addresses);
+	buf_release(users->addresses);
 	*users = (struct rewrite_users){0};
 }
 

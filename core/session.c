@@ -156,6 +156,6 @@ session_run(const struct session *session, int in, int out)
 	buf_free(&d.sender);
 	buf_free(&d.envid);
 	buf_free(&d.why);
-	free(s);
+	buf_release(s);
 	return status;
 }

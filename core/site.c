@@ -74,8 +74,6 @@ find_path(struct site *s)
 	if (!named && !site_is_set_id())
 		named = getenv("MTABOX_CONF");
 	s->named = named != NULL;
-	if (!named && access(DEFAULT_CONF, F_OK) && access(DMA_CONF, F_OK) == 0)
-		named = DMA_CONF;
 	if (!named)
 		named = DEFAULT_CONF;
 	/* The C library's getcwd can allocate as well, and is larger. */
@@ -96,9 +94,17 @@ may_pass(int err)
 static int
 read_file(struct site *s, struct buf *text)
 {
-	if (file_load_seen(s->path, LIMIT_CONF_FILE, text, &s->stamp) == 0)
-		return 0;
-	if (errno == ENOENT && !s->named)
+	int rc = file_load_seen(s->path, LIMIT_CONF_FILE, text, &s->stamp);
+
+	if (rc && errno == ENOENT && !s->named) {
+		struct stat stamp;
+		rc = file_load_seen(DMA_CONF, LIMIT_CONF_FILE, text, &stamp);
+		if (rc && errno == ENOENT)
+			return 0;
+		s->path = DMA_CONF;
+		s->stamp = stamp;
+	}
+	if (rc == 0)
 		return 0;
 	int status = may_pass(errno) ? EX_TEMPFAIL : EX_CONFIG;
 	log_error("cannot read the configuration %s:", s->path);
@@ -165,8 +171,9 @@ site_load(struct site *s, const struct site_options *options)
 	if (log_open(s->conf.log_file) && (getuid() == 0 || s->named))
 		log_warn("cannot open log_file %s, using the system's log:", s->conf.log_file);
 	user_load(&s->passwd);
-	if (user_by_id(&s->passwd, getuid(), &s->self) != USER_FOUND)
-		s->self.uid = getuid();
+	uid_t uid = (uid_t)getauxval(AT_UID);
+	if (user_by_id(&s->passwd, uid, &s->self) != USER_FOUND)
+		s->self.uid = uid;
 	return status;
 }
 

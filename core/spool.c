@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -48,15 +49,22 @@ spool_id_time(struct str id)
 	return seconds;
 }
 
+/* Another id of the same second. */
 static void
-make_id(const struct stamp *now, char id[SPOOL_ID + 1])
+change_id(char id[SPOOL_ID + 1])
 {
 	uint64_t random;
 
 	clock_random(&random, sizeof random);
-	codec_base32(now->wall > 0 ? (uint64_t)now->wall : 0, ID_DIGITS, id);
 	codec_base32(random, ID_DIGITS, id + ID_DIGITS);
 	id[SPOOL_ID] = '\0';
+}
+
+static void
+make_id(const struct stamp *now, char id[SPOOL_ID + 1])
+{
+	codec_base32(now->wall > 0 ? (uint64_t)now->wall : 0, ID_DIGITS, id);
+	change_id(id);
 }
 
 static struct name
@@ -163,9 +171,10 @@ check_directory(struct spool *s, struct buf *why)
 		return -1;
 	}
 	s->group = st.st_gid;
+	s->listing = (uint64_t)st.st_size;
 	s->shared = st.st_uid == 0 && (st.st_mode & S_ISGID) && (st.st_mode & S_IWGRP);
 	errno = EPERM;
-	if (st.st_uid != geteuid() && !(s->shared && st.st_gid == getegid())) {
+	if (st.st_uid != getauxval(AT_EUID) && !(s->shared && st.st_gid == getegid())) {
 		buf_print(why, "it belongs to uid %lu: run this as that user, or set spooldir",
 			  (unsigned long)st.st_uid);
 		return -1;
@@ -298,13 +307,11 @@ is_small(const struct spool *s, const struct statfs *fs, uint64_t entries)
 	static const unsigned known[] = {
 		0xef53, 0x01021994, 0x24051905, 0x9123683e, /* ext, tmpfs, UBIFS, Btrfs */
 	};
-	struct stat st;
 	size_t n = 0;
 
 	while (n < sizeof known / sizeof *known && (unsigned)fs->f_type != known[n])
 		n++;
-	return n < sizeof known / sizeof *known && fstat(s->dir, &st) == 0 &&
-	       st.st_size > 0 && (uint64_t)st.st_size / 16 < entries;
+	return n < sizeof known / sizeof *known && s->listing > 0 && s->listing / 16 < entries;
 }
 
 static int
@@ -388,13 +395,14 @@ take_back(struct spool *s, struct spool_draft *d)
 	errno = err;
 }
 
-/* SPOOL_OK: no message has this id. */
+/* SPOOL_OK: no message that is held or set aside has this id. One that is queued is found by the
+ * commit. */
 static enum spool_result
 look_for_message(const struct spool *s, const char *id)
 {
 	struct stat st;
 
-	for (const char *state = "QHC"; *state; state++) {
+	for (const char *state = "HC"; *state; state++) {
 		struct name name = make_name(*state, id);
 		if (!fstatat(s->dir, name.z, &st, AT_SYMLINK_NOFOLLOW))
 			return SPOOL_BUSY;
@@ -402,6 +410,20 @@ look_for_message(const struct spool *s, const char *id)
 			return SPOOL_ERROR;
 	}
 	return SPOOL_OK;
+}
+
+/* Until it is locked, a sweeper may take it for a stale one: then it has no name any more. */
+static enum spool_result
+lock_draft(int fd)
+{
+	struct stat st;
+
+	if (file_lock(fd, 0))
+		return errno == EWOULDBLOCK ? SPOOL_GONE : SPOOL_ERROR;
+	/* Whatever the umask: its owner will append the journal. */
+	if (fstat(fd, &st) || ((st.st_mode & 0777) != 0600 && fchmod(fd, 0600)))
+		return SPOOL_ERROR;
+	return st.st_nlink ? SPOOL_OK : SPOOL_GONE;
 }
 
 /* One try with a new id. SPOOL_BUSY or GONE: try another. */
@@ -414,8 +436,7 @@ try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 	d->fd = file_create(s->dir, name.z, 0600);
 	if (d->fd < 0)
 		return errno == EEXIST ? SPOOL_BUSY : SPOOL_ERROR;
-	/* Until it is locked, a sweeper may take it for a stale one. */
-	enum spool_result result = lock_named(s, d->fd, name.z);
+	enum spool_result result = lock_draft(d->fd);
 	/* While we hold T<id>, nobody else can bring Q<id> about: this look is final. */
 	if (result == SPOOL_OK)
 		result = look_for_message(s, d->id);
@@ -448,8 +469,7 @@ check_draft(const struct spool_draft *d, struct str fixed)
 	uint64_t offset, length;
 	struct stat st;
 
-	/* Whatever the umask: its owner will append the journal. */
-	if (fstat(d->fd, &st) || ((st.st_mode & 0777) != 0600 && fchmod(d->fd, 0600)))
+	if (fstat(d->fd, &st))
 		return -1;
 	errno = EFBIG;
 	if (envelope_parse_fixed(fixed, &offset, &length))
@@ -458,10 +478,31 @@ check_draft(const struct spool_draft *d, struct str fixed)
 	return (uint64_t)st.st_size == offset + length ? 0 : -1;
 }
 
+/* The draft becomes a message, by another id where its own is taken: nobody has seen it yet. */
+static int
+queue_draft(struct spool *s, struct spool_draft *d)
+{
+	struct name draft = make_name('T', d->id);
+	char id[SPOOL_ID + 1];
+
+	memcpy(id, d->id, sizeof id);
+	for (unsigned i = 0; i < CREATE_TRIES; i++, change_id(id)) {
+		struct name queued = make_name('Q', id);
+		if (i > 0 && look_for_message(s, id) != SPOOL_OK)
+			continue;
+		if (file_rename_new(s->dir, draft.z, s->dir, queued.z) == 0) {
+			memcpy(d->id, id, sizeof id);
+			return 0;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	return -1;
+}
+
 int
 spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
 {
-	struct name draft = make_name('T', d->id), queued = make_name('Q', d->id);
 	int rc = check_draft(d, fixed) || (!d->fixed && file_write_at(d->fd, fixed, 0)) ? -1 : 0;
 
 	if (rc == 0 && is_in_memory(s)) {
@@ -469,7 +510,7 @@ spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
 		d->fd = -1;
 		return 0;
 	}
-	if (rc || file_sync(d->fd) || file_rename_new(s->dir, draft.z, s->dir, queued.z)) {
+	if (rc || file_sync(d->fd) || queue_draft(s, d)) {
 		take_back(s, d);
 		return -1;
 	}
@@ -480,6 +521,7 @@ spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
 		errno = err;
 		return -1;
 	}
+	s->listing = 0;
 	/* From here on the mail is ours. The lock went no earlier than now, so nobody has
 	 * delivered what could have been taken back. */
 	close(d->fd);

@@ -427,7 +427,7 @@ static void
 free_rcpts(struct rcpts *r)
 {
 	addr_set_free(&r->set);
-	free(r->notifies);
+	buf_release(r->notifies);
 }
 
 static void
@@ -439,7 +439,7 @@ close_intake(struct intake *i)
 	buf_free(&i->sender);
 	free_rcpts(&i->rcpts);
 	free_rcpts(&i->left);
-	free(i);
+	buf_release(i);
 }
 
 void

@@ -95,7 +95,7 @@ tls_free(struct tls *t)
 		return;
 	/* The keys; the buffer only holds what was about to be sent or has been read. */
 	explicit_bzero(&t->client, sizeof t->client);
-	free(t);
+	buf_release(t);
 }
 
 /* Whether bytes moved; what ends the connection goes into t, once. n is send's or recv's. */

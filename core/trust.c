@@ -584,7 +584,7 @@ void
 trust_free(struct trust *t)
 {
 	forget(t->work);
-	free(t->work);
+	buf_release(t->work);
 	t->work = NULL;
 }
 

@@ -35,7 +35,9 @@ struct str buf_view(const struct buf *b);
 /* The part from start on. */
 struct str buf_tail(const struct buf *b, size_t start);
 
-/* Memory that must be there: malloc, realloc or EX_TEMPFAIL; size checked for overflow. */
+/* Memory that must be there, or EX_TEMPFAIL; size checked for overflow. old: NULL, or what is to
+ * be resized. Never free's, but buf_release's. */
 void *buf_array(void *old, size_t count, size_t size);
+void buf_release(void *p); /* NULL is nothing */
 
 #endif

@@ -38,8 +38,8 @@ int file_sync_dir(int dir); /* names; a file system that cannot sync a directory
 /* The same for the directory that path stands in; one that we may not read passes. */
 int file_sync_parent(const char *path);
 
-/* A rename that takes no other file's place (EEXIST) where the system has it; elsewhere the
- * caller's rule for new names has to do. */
+/* A rename that takes no other file's place (EEXIST). Where the system has none there is a moment
+ * between the look and the rename: there the caller's rule for new names has to do. */
 int file_rename_new(int from_dir, const char *from, int to_dir, const char *to);
 
 /* Calls visit with every name in dir, in no order, dots too; not with dir's own position. */

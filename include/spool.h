@@ -28,6 +28,8 @@ struct spool {
 	bool shared;                            /* all users submit, by a set-gid program; only
 						   root delivers */
 	gid_t group;                            /* of the directory */
+	uint64_t listing;                       /* bytes of the directory itself when it was
+						   opened; 0: not known (any more) */
 	const char *path;                       /* borrowed, for messages */
 	uint64_t size_limit, count_limit, min_free;
 };
@@ -53,7 +55,7 @@ int spool_room(const struct spool *s, struct buf *why);
 /* A message being written. */
 struct spool_draft {
 	int fd;                  /* T<id>, locked; write behind the position it has */
-	char id[SPOOL_ID + 1];
+	char id[SPOOL_ID + 1];   /* the commit may choose another, if there is such a message */
 	bool fixed;              /* the file begins with the fixed part as it shall be */
 };
 

@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import mbox
 
 PER_ROUND = 2
-LINES = 600  # of a message: more than one write to the mailbox
+LINES = 1000  # of a message: more than one write to the spool and to the mailbox
 CALLS = {
     "sendmail": "openat flock fchmod write pwrite64 fsync renameat2 close".split(),
     "runner": "flock write fsync fdatasync unlinkat ftruncate sendmsg fork clone".split(),

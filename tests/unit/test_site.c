@@ -241,21 +241,26 @@ static void
 test_passwd(void **state)
 {
 	static const int troubles[] = {EIO, ENFILE, EACCES};
+	struct user_file f;
 	struct user u;
 
 	(void)state;
-	assert_int_equal(user_by_name(STR("root"), &u), USER_FOUND);
+	user_load(&f);
+	assert_int_equal(user_by_name(&f, STR("root"), &u), USER_FOUND);
 	user_free(&u);
+	user_unload(&f);
 	refusal = ENOENT;
-	assert_int_equal(user_by_name(STR("joe"), &u), USER_NO_FILE);
+	user_load(&f);
+	assert_int_equal(user_by_name(&f, STR("joe"), &u), USER_NO_FILE);
 	assert_int_equal(u.uid, geteuid());
 	user_free(&u);
 	for (size_t i = 0; i < sizeof troubles / sizeof *troubles; i++) {
 		refusal = troubles[i];
-		assert_int_equal(user_by_name(STR("root"), &u), USER_ERROR);
+		user_load(&f);
+		assert_int_equal(user_by_name(&f, STR("root"), &u), USER_ERROR);
 		assert_int_equal(errno, troubles[i]);
 		assert_int_equal(u.name.len, 0);
-		assert_int_equal(user_by_id(0, &u), USER_ERROR);
+		assert_int_equal(user_by_id(&f, 0, &u), USER_ERROR);
 	}
 }
 

@@ -362,23 +362,25 @@ test_commit_refuses(void **state)
 	buf_free(&fixed);
 }
 
-/* Another message that has the name already stays, whatever made it. */
+/* Another message that has the name already stays, whatever made it, and ours gets another. */
 static void
 test_commit_never_overwrites(void **state)
 {
 	struct buf fixed = {0};
 	struct spool_draft d = write_draft("x\n", &fixed);
-	char name[32];
+	char name[32], id[SPOOL_ID + 1];
 	struct stat st;
 
 	(void)state;
-	snprintf(name, sizeof name, "Q%s", d.id);
+	memcpy(id, d.id, sizeof id);
+	snprintf(name, sizeof name, "Q%s", id);
 	int fd = file_create(spool.dir, name, 0600);
 	assert_int_equal(file_write(fd, STR("other")), 0);
 	close(fd);
-	assert_int_equal(spool_commit(&spool, &d, buf_view(&fixed)), -1);
-	assert_int_equal(errno, EEXIST);
-	assert_false(exists('T', d.id));
+	assert_int_equal(spool_commit(&spool, &d, buf_view(&fixed)), 0);
+	assert_string_not_equal(d.id, id);
+	assert_true(exists('Q', d.id));
+	assert_false(exists('T', id));
 	assert_int_equal(fstatat(spool.dir, name, &st, 0), 0);
 	assert_int_equal(st.st_size, 5);
 	buf_free(&fixed);
@@ -531,14 +533,23 @@ test_looks_again_after_locking(void **state)
 static void
 test_id_taken(void **state)
 {
-	char id[SPOOL_ID + 1];
+	char id[SPOOL_ID + 1], other[SPOOL_ID + 1];
 	struct spool_claim c;
 	struct spool_draft d;
-	const char *next = "HCQ";
+	const char *next = "HC";
 
 	(void)state;
 	queue_message("x\n", id);
+	/* Of one that is queued the commit hears. */
+	repeats = 3;
+	queue_message("y\n", other);
+	assert_int_equal(repeats, 0);
+	assert_string_not_equal(other, id);
+	assert_true(exists('Q', id) && exists('Q', other) && !exists('T', id));
+	memcpy(id, other, sizeof id);
 	for (char at = 'Q'; *next; at = *next++) {
+		c = claim(at, id);
+		assert_int_equal(spool_move(&spool, &c, *next), 0);
 		repeats = 3;
 		assert_int_equal(spool_create(&spool, &now, &d), 0);
 		assert_int_equal(repeats, 0);
@@ -547,16 +558,14 @@ test_id_taken(void **state)
 		assert_false(exists('T', id));
 		next_random--;
 		spool_abort(&spool, &d);
-		c = claim(at, id);
-		assert_int_equal(spool_move(&spool, &c, *next), 0);
 	}
 	/* Nor while it is another's draft; and there is an end to trying. */
 	assert_int_equal(spool_create(&spool, &now, &d), 0);
-	struct spool_draft other;
+	struct spool_draft late;
 	repeats = 1000000;
-	assert_int_equal(spool_create(&spool, &now, &other), -1);
+	assert_int_equal(spool_create(&spool, &now, &late), -1);
 	assert_int_equal(errno, EEXIST);
-	assert_int_equal(other.fd, -1);
+	assert_int_equal(late.fd, -1);
 	repeats = 0;
 	assert_true(exists('T', d.id));
 	spool_abort(&spool, &d);
