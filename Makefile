@@ -4,7 +4,7 @@
 # A module may include only modules to its left (scripts/check-order).
 BASE  = fmt calendar nap log str room buf stamp clock io file
 FORM  = args outcome codec date ip addr text header alias url conf rewrite notify envelope journal retry
-PROTO = mac ntlm sasl reply smtp smtpd encode parcel wire render dsn
+PROTO = mac ntlm sasl reply offer login smtp smtpd encode parcel wire render dsn
 WORLD = spool rr dns net cert curve trust tls channel talk sandbox worker user trace mbox maildir pipe local secret reach relay
 TOP   = site agenda route outage verify submit session attempt crew dispatch direct watch queue runner
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
@@ -17,7 +17,7 @@ AUTH ?= 1
 # BearSSL's own code for P-256: 7 kB, and 13 million instructions less for each signature.
 FAST_P256 ?= 0
 OFF-$(TLS)  += cert curve trust tls
-OFF-$(AUTH) += mac ntlm sasl
+OFF-$(AUTH) += mac ntlm sasl login
 CORE = $(filter-out $(OFF-0),$(ORDER))
 APPLETS = main sendmail mailq newaliases deliver
 

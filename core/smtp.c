@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "smtp.h"
-#include "codec.h"
 #include "config.h"
 #include "fmt.h"
 
 #include <stdarg.h>
 #include <string.h>
-
-/* smtp.extensions. AUTH is in smtp.mechanisms. */
-enum {
-	HAS_PIPELINING = 1,
-	HAS_SIZE = 2,
-	HAS_8BITMIME = 4,
-	HAS_STARTTLS = 8,
-	HAS_DSN = 16,
-	HAS_SMTPUTF8 = 32,
-	HAS_BURL = 64,
-};
 
 /* smtp.state: what the session waits for. One command at a time until AT_READY. */
 enum {
@@ -42,10 +30,6 @@ enum {
 
 enum {
 	COMMAND_MAX = LIMIT_ADDRESS + NOTIFY_TEXT + 100, /* with all parameters */
-	/* With 510 bytes for the command line (RFC 5321 4.5.3.1.4), and a long mechanism's
-	 * name: before base64. */
-	INITIAL_RESPONSE = (510 - 25) / 4 * 3,
-	NAME_SHOWN = 64,                   /* of a user or host that is told of */
 	TIMEOUT_BODY = 180,
 	TIMEOUT_IDLE = 300,
 };
@@ -61,7 +45,7 @@ decide(struct smtp *s, struct smtp_transaction *t, size_t rcpt, unsigned char st
 	t->m->state[rcpt] = state;
 	t->undecided--;
 	t->tried = s->decided = true;
-	told.passed = o->verdict == DELIVERED && (s->extensions & HAS_DSN) &&
+	told.passed = o->verdict == DELIVERED && (s->offer.flags & OFFER_DSN) &&
 		      notify_wants(&t->m->notifies[rcpt], NOTIFY_SUCCESS);
 	s->config->verdict(s->config->ctx, t->m, rcpt, &told);
 }
@@ -93,7 +77,7 @@ shut(struct smtp *s)
 	s->out_start = s->out_end = 0;
 	explicit_bzero(s->out, sizeof s->out);
 	if (CONFIG_AUTH)
-		sasl_wipe(&s->sasl);
+		login_wipe(&s->login);
 }
 
 void
@@ -207,164 +191,50 @@ is_class(const struct smtp *s, unsigned digit)
 	return s->reply.code / 100 == digit;
 }
 
-/* AUTH (RFC 4954). */
-
-/* Ends a session without a login. verb: how that came; more: the server's own words, or "". */
-static void
-leave_outside(struct smtp *s, const struct outcome *o, const char *verb, const char *more)
-{
-	const struct smtp_config *c = s->config;
-	struct outcome full = outcome_make(o->verdict, o->subject, o->detail,
-		"AUTH %s as %.*s at %.*s %s: %s%s%s%s", sasl_name(&s->sasl),
-		STR_ARG(str_upto(c->user, NAME_SHOWN)), STR_ARG(str_upto(c->host, NAME_SHOWN)),
-		verb, o->text, *more ? " (" : "", more, *more ? ")" : "");
-
-	full.code = o->code;
-	leave(s, &full);
-}
+/* AUTH. */
 
 static void
-auth_fail(struct smtp *s, const char *why)
+go_on_with_login(struct smtp *s, enum login_result result)
 {
-	struct outcome o = outcome_make(TEMPFAIL, 7, 0, "%s", why);
+	const struct login *l = &s->login;
 
-	leave_outside(s, &o, "failed", "");
-}
-
-/* One step, of which the response is ready. first: it goes with the AUTH command itself. */
-static void
-put_response(struct smtp *s, struct str response, bool first)
-{
-	char start[40] = "", shown[sizeof start + 4];
-
-	if (first)
-		fmt_print(start, sizeof start, "AUTH %s ", sasl_name(&s->sasl));
-	char *line = s->out + s->out_end;
-	size_t len = strlen(start);
-	memcpy(line, start, len);
-	len += codec_base64(response, line + len);
-	if (first && response.len == 0)
-		line[len++] = '=';
-	fmt_print(shown, sizeof shown, "%s****", start);
-	end_line(s, len, str_of(shown));
-}
-
-static void
-auth_step(struct smtp *s, struct str challenge)
-{
-	char response[LIMIT_SASL];
-	const char *why;
-
-	ptrdiff_t n = sasl_step(&s->sasl, challenge, response, sizeof response, &why);
-	if (n < 0) {
-		command(s, "*");
-		auth_fail(s, why);
-		return;
-	}
-	put_response(s, (struct str){response, (size_t)n}, false);
-	explicit_bzero(response, (size_t)n);
-}
-
-static void
-begin_mechanism(struct smtp *s)
-{
-	const struct smtp_config *c = s->config;
-
-	sasl_start(&s->sasl, c->user, c->password, c->nonce);
-}
-
-/* The AUTH command, with an initial response where there may be one and the line has room for
- * it. A response that is too long is made again when the server asks for it (RFC 4954 4). */
-static void
-start_auth(struct smtp *s)
-{
-	char response[INITIAL_RESPONSE];
-	ptrdiff_t n = -1;
-	const char *why;
-
-	s->state = AT_AUTH;
-	begin_mechanism(s);
-	if (sasl_client_first(&s->sasl))
-		n = sasl_step(&s->sasl, STR(""), response, sizeof response, &why);
-	if (n >= 0) {
-		put_response(s, (struct str){response, (size_t)n}, true);
-		explicit_bzero(response, (size_t)n);
-	} else {
-		begin_mechanism(s);
-		command(s, "AUTH %s", sasl_name(&s->sasl));
-	}
+	if (*l->shown)
+		end_line(s, l->len, str_of(l->shown));
+	if (result == LOGIN_DONE)
+		s->state = AT_READY;
+	else if (result == LOGIN_FAILED)
+		leave(s, &l->why);
 }
 
 /* A user is configured: AUTH, or no mail. */
 static void
-begin_auth(struct smtp *s)
+begin_login(struct smtp *s)
 {
 	const struct smtp_config *c = s->config;
 
-	if (!CONFIG_AUTH)
+	if (!CONFIG_AUTH) {
 		leave_insecure(s, 4, "a user is configured, but this program was built "
 			       "without AUTH", "");
-	else if (!c->private_channel && !s->tls_verified && !c->insecure_auth)
+	} else if (!c->private_channel && !s->tls_verified && !c->insecure_auth) {
 		leave_insecure(s, 11, "no password goes out without verified TLS: use "
 			       "smtps:// or smtp+starttls:// and tls_verify, or accept the "
 			       "risk with insecure_auth", "");
-	else if (sasl_pick(&s->sasl, str_of(s->mechanisms), c->mechanisms, s->binding))
-		leave_insecure(s, 4, "no AUTH that we may use: try port 587 or 465, or see "
-			       "auth_mechanisms; the server offers: ",
-			       *s->mechanisms ? s->mechanisms : "none");
-	else
-		start_auth(s);
-}
-
-static void
-auth_challenge(struct smtp *s)
-{
-	char challenge[LIMIT_REPLY_LINE];
-
-	ptrdiff_t n = codec_unbase64(reply_words(&s->reply), challenge, sizeof challenge);
-	if (n < 0 && sasl_takes_prose(&s->sasl))
-		n = 0;
-	if (n >= 0) {
-		auth_step(s, (struct str){challenge, (size_t)n});
 	} else {
-		command(s, "*");
-		auth_fail(s, "the challenge is not base64");
-	}
-}
-
-/* A server that binds in another way than we do gets the next best mechanism. This takes
- * nothing from whoever wants no other: auth_mechanisms says so. */
-static void
-auth_refused(struct smtp *s)
-{
-	struct outcome o = refusal(s);
-
-	if (is_class(s, 5) && s->config->mechanisms.len == 0 &&
-	    sasl_refused_binding(&s->sasl)) {
-		s->binding.len = 0;
-		begin_auth(s);
-	} else {
-		leave_outside(s, &o, "refused", s->sasl.error);
+		s->login = (struct login){
+			.user = c->user, .password = c->password, .host = c->host,
+			.nonce = c->nonce, .offered = str_of(s->offer.mechanisms),
+			.allowed = c->mechanisms, .binding = s->binding, .line = s->out,
+		};
+		s->state = AT_AUTH;
+		go_on_with_login(s, login_start(&s->login));
 	}
 }
 
 static void
 auth_reply(struct smtp *s)
 {
-	const char *why;
-
-	if (!CONFIG_AUTH)
-		return;
-	if (is_class(s, 3)) {
-		auth_challenge(s);
-	} else if (!is_class(s, 2)) {
-		auth_refused(s);
-	} else if (sasl_finish(&s->sasl, &why)) {
-		auth_fail(s, why);
-	} else {
-		sasl_wipe(&s->sasl);
-		s->state = AT_READY;
-	}
+	if (CONFIG_AUTH)
+		go_on_with_login(s, login_reply(&s->login, &s->reply));
 }
 
 /* The session, up to AUTH. */
@@ -372,9 +242,7 @@ auth_reply(struct smtp *s)
 static void
 hello(struct smtp *s)
 {
-	s->extensions = 0;
-	s->size_limit = 0;
-	s->mechanisms[0] = '\0';
+	s->offer = (struct offer){0};
 	s->state = AT_EHLO;
 	command(s, "%s %.*s", s->config->lmtp ? "LHLO" : "EHLO",
 		STR_ARG(s->config->helo));
@@ -389,49 +257,6 @@ greeting_reply(struct smtp *s)
 		leave_refused(s);
 }
 
-/* There may be two lists: "AUTH LOGIN PLAIN" and, as was usual once, "AUTH=LOGIN". */
-static void
-add_mechanisms(struct smtp *s, struct str names)
-{
-	size_t len = strlen(s->mechanisms), room = sizeof s->mechanisms - len;
-
-	/* All or nothing: a part of a name could be another's. */
-	if (names.len + 1 < room)
-		fmt_print(s->mechanisms + len, room, "%s%.*s", len ? " " : "",
-			  STR_ARG(names));
-}
-
-/* One line of the reply to EHLO, without its code. */
-static void
-add_extension(struct smtp *s, struct str words)
-{
-	static const struct {
-		char keyword[12];
-		unsigned flag;
-	} known[] = {
-		{"PIPELINING", HAS_PIPELINING},
-		{"SIZE", HAS_SIZE},
-		{"8BITMIME", HAS_8BITMIME},
-		{"STARTTLS", HAS_STARTTLS},
-		{"DSN", HAS_DSN},
-		{"SMTPUTF8", HAS_SMTPUTF8},
-		{"BURL", HAS_BURL},
-	};
-
-	if (str_istarts(words, STR("AUTH ")) || str_istarts(words, STR("AUTH=")))
-		add_mechanisms(s, str_trim(str_from(words, 5)));
-	words = str_trim(words);
-	struct str keyword = str_cut(&words, ' ');
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-		if (!str_ieq(keyword, str_of(known[i].keyword)))
-			continue;
-		s->extensions |= known[i].flag;
-		/* Without a number there is no limit that we could know. */
-		if (known[i].flag == HAS_SIZE)
-			str_number(words, UINT64_MAX, &s->size_limit);
-	}
-}
-
 /* What the server can do is known: on to TLS, to AUTH, to mail. */
 static void
 proceed(struct smtp *s)
@@ -439,7 +264,7 @@ proceed(struct smtp *s)
 	const struct smtp_config *c = s->config;
 	bool clear = !s->tls_up && c->tls != URL_TLS_NONE;
 
-	if (clear && (s->extensions & HAS_STARTTLS)) {
+	if (clear && (s->offer.flags & OFFER_STARTTLS)) {
 		s->state = AT_STARTTLS;
 		command(s, "STARTTLS");
 	} else if (clear && c->tls != URL_TLS_OFFERED) {
@@ -447,7 +272,7 @@ proceed(struct smtp *s)
 			       "STARTTLS: try smtps:// (port 465), or allow clear text "
 			       "with smtp://", "");
 	} else if (c->user.len > 0) {
-		begin_auth(s);
+		begin_login(s);
 	} else {
 		s->state = AT_READY;
 	}
@@ -487,7 +312,7 @@ starttls_reply(struct smtp *s)
 	if (s->reply.code == 220) {
 		s->state = AT_HANDSHAKE;
 	} else if (optional && s->reply.code >= 400) {
-		s->extensions &= ~(unsigned)HAS_STARTTLS;
+		s->offer.flags &= ~(unsigned)OFFER_STARTTLS;
 		proceed(s);
 	} else {
 		leave_insecure(s, 10, "TLS is required, but the server refused "
@@ -529,7 +354,7 @@ print_notify(const struct smtp *s, const struct notify *n, enum notify_of of,
 	     char text[NOTIFY_TEXT])
 {
 	text[0] = '\0';
-	if (s->extensions & HAS_DSN)
+	if (s->offer.flags & OFFER_DSN)
 		notify_print(n, of, text);
 }
 
@@ -549,7 +374,7 @@ put_mail(struct smtp *s, const struct smtp_message *m)
 {
 	char size[32] = "", dsn[NOTIFY_TEXT];
 
-	if (m->size > 0 && (s->extensions & HAS_SIZE))
+	if (m->size > 0 && (s->offer.flags & OFFER_SIZE))
 		fmt_print(size, sizeof size, " SIZE=%ju", (uintmax_t)m->size);
 	print_notify(s, &m->notify, NOTIFY_MAIL, dsn);
 	command(s, "MAIL FROM:<%.*s>%s%s%s%s", STR_ARG(m->sender), size,
@@ -668,9 +493,9 @@ may_put(struct smtp *s, struct smtp_transaction *t)
 	}
 	/* Dovecot's submission server, which has BURL, dies of a RCPT behind a dot (2.3.19) once it
 	 * has passed the message on: the next attempt would make a second copy. */
-	if (t != &s->tx[0] && (s->extensions & HAS_BURL))
+	if (t != &s->tx[0] && (s->offer.flags & OFFER_BURL))
 		return false;
-	return in_step || (s->extensions & HAS_PIPELINING);
+	return in_step || (s->offer.flags & OFFER_PIPELINING);
 }
 
 static bool
@@ -758,7 +583,7 @@ is_answer_due(const struct smtp *s)
 static bool
 is_awaited(const struct smtp *s)
 {
-	bool pipelining = s->state == AT_READY && (s->extensions & HAS_PIPELINING);
+	bool pipelining = s->state == AT_READY && (s->offer.flags & OFFER_PIPELINING);
 
 	if (s->out_end > 0 && !pipelining)
 		return false;
@@ -800,7 +625,7 @@ take_byte(struct smtp *s, char c)
 		return;
 	}
 	if (s->state == AT_EHLO && is_class(s, 2) && r->lines > 1)
-		add_extension(s, reply_words(r));
+		offer_add(&s->offer, reply_words(r));
 	if (event == REPLY_END) {
 		s->replies++;
 		take_reply(s);
@@ -859,7 +684,7 @@ smtp_is_idle(const struct smtp *s)
 bool
 smtp_takes_eightbit(const struct smtp *s)
 {
-	return s->extensions & HAS_8BITMIME;
+	return s->offer.flags & OFFER_8BITMIME;
 }
 
 struct str
@@ -913,14 +738,14 @@ static void
 refuse_unsendable(struct smtp *s, struct smtp_transaction *t)
 {
 	const struct smtp_message *m = t->m;
-	bool utf8 = s->extensions & HAS_SMTPUTF8;
+	bool utf8 = s->offer.flags & OFFER_SMTPUTF8;
 	bool sendable = utf8 || str_is_ascii(m->sender);
 	struct outcome o;
 
-	if (s->size_limit > 0 && m->size > s->size_limit) {
+	if (s->offer.size_limit > 0 && m->size > s->offer.size_limit) {
 		o = outcome_make(PERMFAIL, 3, 4, "the message has %ju bytes, the server "
 				 "takes %ju at most", (uintmax_t)m->size,
-				 (uintmax_t)s->size_limit);
+				 (uintmax_t)s->offer.size_limit);
 		decide_all(s, t, &o);
 	} else if (!is_path(m->sender)) {
 		o = outcome_make(PERMFAIL, 1, 7, "the sender is no valid address");

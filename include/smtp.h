@@ -15,10 +15,9 @@
 #ifndef SMTP_H
 #define SMTP_H
 
+#include "login.h"
 #include "notify.h"
-#include "outcome.h"
-#include "reply.h"
-#include "sasl.h"
+#include "offer.h"
 #include "url.h"
 
 struct smtp_message {
@@ -75,9 +74,7 @@ struct smtp {
 	struct str binding;          /* of TLS, as sasl_pick's */
 	bool body;                   /* the server awaits the body of tx[0] */
 	bool reset;                  /* RSET must precede the next MAIL */
-	unsigned extensions;         /* of the newest EHLO */
-	uint64_t size_limit;
-	char mechanisms[256];        /* AUTH's */
+	struct offer offer;          /* of the newest EHLO */
 	struct outcome session;
 	/* Transactions: [0] is the older. */
 	struct smtp_transaction {
@@ -95,7 +92,7 @@ struct smtp {
 	/* Commands on their way. */
 	char out[2 * LIMIT_SASL];
 	size_t out_start, out_end;
-	struct sasl sasl;
+	struct login login;
 };
 
 /* config and what it points to must outlive s. */
