@@ -100,6 +100,7 @@ direct_run(const struct site *site, struct spool *spool, const char *id)
 		return EX_SOFTWARE;
 	}
 	dispatch_init(&d, site);
+	d.only_once = true;
 	dispatch_add(&d, a);
 	deliver(&d, a);
 	int status = report(a);

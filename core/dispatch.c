@@ -191,6 +191,7 @@ send_job(struct dispatch *d, struct attempt *a, size_t first, struct crew_worker
 	job.length = c.length;
 	job.head = buf_view(&c.head);
 	job.facts = c.facts | (str_is_ascii(job.head) ? 0 : ENCODE_EIGHTBIT);
+	job.by_data = a->retried || d->only_once;
 	job.tail = buf_view(&c.tail);
 	parcel_print(&job, &payload);
 	w->job[w->jobs++] = a->number;

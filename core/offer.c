@@ -30,6 +30,7 @@ offer_add(struct offer *o, struct str words)
 		{"DSN", OFFER_DSN},
 		{"SMTPUTF8", OFFER_SMTPUTF8},
 		{"BURL", OFFER_BURL},
+		{"CHUNKING", OFFER_CHUNKING},
 	};
 
 	if (str_istarts(words, STR("AUTH ")) || str_istarts(words, STR("AUTH=")))

@@ -23,8 +23,8 @@ take_notify(struct str *payload, enum notify_of of, struct notify *n)
 void
 parcel_print(const struct parcel *p, struct buf *out)
 {
-	buf_print(out, "%llu %llu %u %zu %zu %zu %zu\n", (unsigned long long)p->offset,
-		  (unsigned long long)p->length, p->facts, p->rcpt_count,
+	buf_print(out, "%llu %llu %u %u %zu %zu %zu %zu\n", (unsigned long long)p->offset,
+		  (unsigned long long)p->length, p->facts, p->by_data, p->rcpt_count,
 		  p->sender.len, p->head.len, p->tail.len);
 	print_notify(&p->notify, NOTIFY_MAIL, out);
 	for (size_t n = 0; n < p->rcpt_count; n++) {
@@ -46,18 +46,19 @@ int
 parcel_parse(struct str payload, struct parcel *p)
 {
 	struct str line = str_cut(&payload, '\n');
-	uint64_t facts, count, sender, head, tail, number;
+	uint64_t facts, by_data, count, sender, head, tail, number;
 
 	*p = (struct parcel){0};
 	if (take_number(&line, INT64_MAX, &p->offset) ||
 	    take_number(&line, INT64_MAX, &p->length) ||
-	    take_number(&line, ENCODE_FACTS, &facts) ||
+	    take_number(&line, ENCODE_FACTS, &facts) || take_number(&line, 1, &by_data) ||
 	    take_number(&line, payload.len, &count) ||
 	    take_number(&line, payload.len, &sender) ||
 	    take_number(&line, payload.len, &head) || take_number(&line, payload.len, &tail) ||
 	    count == 0 || take_notify(&payload, NOTIFY_MAIL, &p->notify))
 		return -1;
 	p->facts = (unsigned)facts;
+	p->by_data = by_data;
 	p->rcpt_count = (size_t)count;
 	p->numbers = buf_array(NULL, p->rcpt_count, sizeof *p->numbers);
 	p->rcpts = buf_array(NULL, p->rcpt_count, sizeof *p->rcpts);

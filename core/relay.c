@@ -28,6 +28,7 @@ struct job {
 	struct source source;
 	struct encode encode;
 	struct wire wire;
+	uint64_t made;             /* of its body, for the wire */
 	bool body_over;
 };
 
@@ -103,22 +104,13 @@ on_finished(void *ctx, const struct smtp_message *m, bool tried)
 	end_job(j);
 }
 
-/* A parcel that the runner has sent, if there is one, goes to the engine. */
-static bool
-next(void *ctx, struct smtp *s)
+static void
+begin_body(struct job *j, bool eightbit, bool dots)
 {
-	struct relay *r = ctx;
-	struct job *j = &r->jobs[r->jobs[0].used];
-	struct worker_frame f;
-
-	int got = worker_receive(r->runner, &f);
-	if (got < 0)
-		_exit(EX_TEMPFAIL);
-	if (got > 0 && f.kind == WORKER_JOB) {
-		begin_job(j, &f);
-		smtp_send(s, &j->message);
-	}
-	return got == 0 || f.kind != WORKER_FINISH;
+	j->source.pos = j->made = 0;
+	j->body_over = false;
+	encode_init(&j->encode, j->parcel.facts, eightbit);
+	wire_init(&j->wire, dots);
 }
 
 /* Reads a little of the message and makes it ready for the wire. */
@@ -144,7 +136,48 @@ make_some(struct job *j, char *dst, size_t cap)
 		len += wire_finish(&j->wire, dst + len);
 		j->body_over = true;
 	}
+	j->made += len;
 	return (ptrdiff_t)len;
+}
+
+/* Of the chunk that its body makes. 0: it cannot be read, as whoever sends it will find. */
+static uint64_t
+measure(struct job *j, bool eightbit)
+{
+	char piece[TALK_PIECE];
+
+	begin_body(j, eightbit, false);
+	while (!j->body_over)
+		if (make_some(j, piece, sizeof piece) < 0)
+			return 0;
+	return j->made;
+}
+
+static void
+hand_over(struct job *j, struct smtp *s)
+{
+	bool chunk = smtp_takes_chunks(s) && !j->parcel.by_data;
+
+	j->message.chunk = chunk ? measure(j, smtp_takes_eightbit(s)) : 0;
+	smtp_send(s, &j->message);
+}
+
+/* A parcel that the runner has sent, if there is one, goes to the engine. */
+static bool
+next(void *ctx, struct smtp *s)
+{
+	struct relay *r = ctx;
+	struct job *j = &r->jobs[r->jobs[0].used];
+	struct worker_frame f;
+
+	int got = worker_receive(r->runner, &f);
+	if (got < 0)
+		_exit(EX_TEMPFAIL);
+	if (got > 0 && f.kind == WORKER_JOB) {
+		begin_job(j, &f);
+		hand_over(j, s);
+	}
+	return got == 0 || f.kind != WORKER_FINISH;
 }
 
 static ptrdiff_t
@@ -155,19 +188,21 @@ body(void *ctx, const struct smtp_message *m, bool from_start, bool eightbit, ch
 	struct job *j = m->ctx;
 	ptrdiff_t n = 0;
 
-	if (from_start) {
-		j->source.pos = 0;
-		j->body_over = false;
-		encode_init(&j->encode, j->parcel.facts, eightbit);
-		wire_init(&j->wire);
-	}
+	if (from_start)
+		begin_body(j, eightbit, m->chunk == 0);
 	while (n == 0 && !j->body_over)
 		n = make_some(j, dst, cap);
 	if (n < 0)
 		*why = outcome_make(TEMPFAIL, 3, 0, "reading the message: %s", strerror(errno));
-	/* The last look before the server is asked to take responsibility: somebody must be
-	 * there to record it. */
-	if (n == 0 && net_wait(r->runner->fd, POLLRDHUP, -1, 0) != 0)
+	/* The server counts them, to know where commands begin. */
+	if (m->chunk > 0 && (j->made > m->chunk || (j->body_over && j->made < m->chunk))) {
+		*why = outcome_make(TEMPFAIL, 3, 0, "the message has changed while it was sent");
+		return -1;
+	}
+	/* The last look before the server is asked to take responsibility, which the last byte of a
+	 * chunk does: somebody must be there to record it. */
+	if (j->source.pos == source_size(&j->source) &&
+	    net_wait(r->runner->fd, POLLRDHUP, -1, 0) != 0)
 		_exit(EX_TEMPFAIL);
 	return n;
 }

@@ -18,8 +18,9 @@ enum {
 	AT_QUIT,
 };
 
-/* The commands of a transaction; RCPT is as many steps as there are recipients. */
-enum kind { RSET, MAIL, RCPT, DATA, DOT };
+/* The commands of a transaction; RCPT is as many steps as there are recipients. BDAT, with the
+ * whole body behind it, takes DATA's place, and DOT's. */
+enum kind { RSET, MAIL, RCPT, DATA, DOT, BDAT };
 
 /* smtp_message.state. */
 enum {
@@ -30,6 +31,7 @@ enum {
 
 enum {
 	COMMAND_MAX = LIMIT_ADDRESS + NOTIFY_TEXT + 100, /* with all parameters */
+	AHEAD = 8 << 10,                   /* of a body, for recipients who may be refused */
 	TIMEOUT_BODY = 180,
 	TIMEOUT_IDLE = 300,
 };
@@ -73,20 +75,18 @@ static void
 shut(struct smtp *s)
 {
 	s->closed = true;
-	s->body = false;
 	s->out_start = s->out_end = 0;
 	explicit_bzero(s->out, sizeof s->out);
 	if (CONFIG_AUTH)
 		login_wipe(&s->login);
 }
 
-void
-smtp_fail(struct smtp *s, const struct outcome *o)
+/* The server has acted upon nothing that it has not answered. */
+static void
+end_session(struct smtp *s, const struct outcome *o)
 {
 	struct outcome why = *o;
 
-	if (s->closed)
-		return;
 	why.verdict = TEMPFAIL;
 	if (s->state != AT_QUIT)
 		s->session = why;
@@ -96,6 +96,25 @@ smtp_fail(struct smtp *s, const struct outcome *o)
 			decide_all(s, &s->tx[0], &why);
 		finish(s, &s->tx[0]);
 	}
+}
+
+/* A server that has a whole message may accept it, though we do not hear of it. */
+static void
+count_as_tried(struct smtp *s)
+{
+	for (unsigned i = 0; i < s->tx_count; i++) {
+		struct smtp_transaction *t = &s->tx[i];
+		t->tried |= t->m->chunk > 0 && t->send == t->end && !t->body;
+	}
+}
+
+void
+smtp_fail(struct smtp *s, const struct outcome *o)
+{
+	if (s->closed)
+		return;
+	count_as_tried(s);
+	end_session(s, o);
 }
 
 static void
@@ -158,14 +177,6 @@ refusal(const struct smtp *s)
 		o.code = (unsigned short)s->reply.code;
 	}
 	return o;
-}
-
-static void
-fail_refused(struct smtp *s)
-{
-	struct outcome o = refusal(s);
-
-	smtp_fail(s, &o);
 }
 
 static void
@@ -328,6 +339,8 @@ kind_of(const struct smtp_transaction *t, size_t step)
 {
 	if (step < RCPT + t->m->rcpt_count)
 		return step < RCPT ? (enum kind)step : RCPT;
+	if (t->m->chunk > 0)
+		return BDAT;
 	return (enum kind)(step - t->m->rcpt_count + 1);
 }
 
@@ -395,9 +408,11 @@ put_rcpt(struct smtp *s, const struct smtp_message *m, size_t rcpt)
 static void
 rset_reply(struct smtp *s, struct smtp_transaction *t)
 {
+	struct outcome o = refusal(s);
+
 	(void)t;
 	if (!is_class(s, 2))
-		fail_refused(s);
+		smtp_fail(s, &o);
 }
 
 static void
@@ -431,7 +446,7 @@ data_reply(struct smtp *s, struct smtp_transaction *t)
 		decide_all(s, t, &o);
 		cut_short(s, t);
 	} else if (t->undecided > 0) {
-		s->body = true;
+		t->body = true;
 	} else if (s->config->lmtp) {
 		/* Nobody knows how many replies would follow (RFC 2033 4.2). */
 		broken(s, "wants data, but accepted no recipient");
@@ -450,6 +465,26 @@ dot_reply(struct smtp *s, struct smtp_transaction *t)
 		decide(s, t, (size_t)(next - state), DECIDED, &o);
 }
 
+/* Where the command itself is refused, and not for want of recipients, the server may have read
+ * the message as commands: nothing it says from here on can be believed. */
+static void
+bdat_reply(struct smtp *s, struct smtp_transaction *t)
+{
+	unsigned code = s->reply.code;
+	bool unknown = is_class(s, 3) ||
+		       (code / 10 == 50 && !(code == 503 && t->undecided == 0));
+	struct outcome o = outcome_from_reply(code, str_of(s->reply.text));
+
+	if (unknown) {
+		o = outcome_make(TEMPFAIL, 5, 0, "the server offers CHUNKING, but says to BDAT: %s",
+				 s->reply.text);
+		o.code = (unsigned short)code;
+		smtp_fail(s, &o);
+	} else {
+		decide_all(s, t, &o);
+	}
+}
+
 static const struct {
 	char verb[5]; /* "": has arguments */
 	unsigned short timeout;
@@ -460,6 +495,7 @@ static const struct {
 	[RCPT] = {"", 300, rcpt_reply},
 	[DATA] = {"DATA", 120, data_reply},
 	[DOT] = {".", 600, dot_reply},
+	[BDAT] = {"", 600, bdat_reply},
 };
 
 static void
@@ -486,7 +522,7 @@ may_put(struct smtp *s, struct smtp_transaction *t)
 		return false;
 	enum kind kind = kind_of(t, t->send);
 	if (kind == DOT)
-		return in_step && !s->body;
+		return in_step && !t->body;
 	if (t->undecided == 0) {
 		cut_short(s, t);
 		return false;
@@ -495,6 +531,8 @@ may_put(struct smtp *s, struct smtp_transaction *t)
 	 * has passed the message on: the next attempt would make a second copy. */
 	if (t != &s->tx[0] && (s->offer.flags & OFFER_BURL))
 		return false;
+	if (kind == BDAT && t->m->chunk > AHEAD)
+		return in_step;
 	return in_step || (s->offer.flags & OFFER_PIPELINING);
 }
 
@@ -518,10 +556,15 @@ put(struct smtp *s, struct smtp_transaction *t)
 		put_mail(s, t->m);
 	else if (kind == RCPT)
 		put_rcpt(s, t->m, t->send - RCPT);
+	else if (kind == BDAT)
+		command(s, "BDAT %ju LAST", (uintmax_t)t->m->chunk);
 	else
 		command(s, "%s", kinds[kind].verb);
-	if (kind == RSET)
-		s->reset = false;
+	t->body = kind == BDAT;
+	/* A BDAT that fails leaves nobody knows what (RFC 3030 2), and the next MAIL may not wait
+	 * to hear whether it has. */
+	if (kind == RSET || kind == BDAT)
+		s->reset = kind == BDAT;
 	t->send = step_after(t, t->send);
 }
 
@@ -533,7 +576,7 @@ fill(struct smtp *s)
 		struct smtp_transaction *t = &s->tx[i];
 		while (has_room(s) && may_put(s, t))
 			put(s, t);
-		if (t->send < t->end)
+		if (t->send < t->end || t->body)
 			return;
 	}
 }
@@ -576,7 +619,10 @@ static const struct {
 static bool
 is_answer_due(const struct smtp *s)
 {
-	return s->tx_count > 0 && s->tx[0].receive < s->tx[0].send;
+	const struct smtp_transaction *t = &s->tx[0];
+
+	/* Not to BDAT, before all of its chunk is out. */
+	return s->tx_count > 0 && t->receive + (t->body && t->m->chunk > 0) < t->send;
 }
 
 /* Is there a command that the server knows and has not answered? */
@@ -594,7 +640,8 @@ static void
 take_reply(struct smtp *s)
 {
 	if (s->reply.code == 421) {
-		fail_refused(s);
+		struct outcome o = refusal(s);
+		end_session(s, &o);
 	} else if (s->early) {
 		struct outcome o = outcome_make(TEMPFAIL, 5, 0,
 						"the server spoke out of turn: %u %s",
@@ -655,6 +702,16 @@ smtp_init(struct smtp *s, const struct smtp_config *config)
 	s->config = config;
 }
 
+/* The transaction whose body it is time for, or NULL. */
+static const struct smtp_transaction *
+find_body(const struct smtp *s)
+{
+	for (unsigned i = 0; i < s->tx_count; i++)
+		if (s->tx[i].body)
+			return &s->tx[i];
+	return NULL;
+}
+
 unsigned
 smtp_want(const struct smtp *s)
 {
@@ -666,7 +723,7 @@ smtp_want(const struct smtp *s)
 		want |= SMTP_SEND;
 	else if (s->state == AT_HANDSHAKE)
 		return SMTP_STARTTLS;
-	else if (s->body)
+	else if (find_body(s))
 		want |= SMTP_BODY;
 	if (s->state != AT_QUIT)
 		want |= SMTP_RECEIVE;
@@ -685,6 +742,12 @@ bool
 smtp_takes_eightbit(const struct smtp *s)
 {
 	return s->offer.flags & OFFER_8BITMIME;
+}
+
+bool
+smtp_takes_chunks(const struct smtp *s)
+{
+	return !s->config->lmtp && (s->offer.flags & OFFER_CHUNKING);
 }
 
 struct str
@@ -776,7 +839,7 @@ smtp_send(struct smtp *s, const struct smtp_message *m)
 	}
 	s->tx_count++;
 	*t = (struct smtp_transaction){.m = m, .undecided = m->rcpt_count,
-				       .end = m->rcpt_count + DOT};
+				       .end = m->rcpt_count + (m->chunk > 0 ? DATA : DOT)};
 	memset(m->state, UNDECIDED, m->rcpt_count);
 	refuse_unsendable(s, t);
 	if (t->undecided == 0)
@@ -787,13 +850,13 @@ smtp_send(struct smtp *s, const struct smtp_message *m)
 const struct smtp_message *
 smtp_body_message(const struct smtp *s)
 {
-	return s->tx[0].m;
+	return find_body(s)->m;
 }
 
 void
 smtp_body_done(struct smtp *s)
 {
-	s->body = false;
+	s->tx[0].body = s->tx[1].body = false;
 	advance(s);
 }
 
@@ -807,7 +870,7 @@ smtp_quit(struct smtp *s)
 unsigned
 smtp_timeout(const struct smtp *s)
 {
-	if (s->body)
+	if (find_body(s))
 		return TIMEOUT_BODY;
 	if (is_answer_due(s))
 		return kinds[kind_of(&s->tx[0], s->tx[0].receive)].timeout;

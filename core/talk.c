@@ -92,9 +92,9 @@ move(struct talk *t)
 
 	if (smtp_want(&t->smtp) & SMTP_STARTTLS)
 		start_tls(t);
-	send_output(t);
 	if ((smtp_want(&t->smtp) & SMTP_MESSAGE) && !t->finishing)
 		t->finishing = !t->next(t->ctx, &t->smtp);
+	send_output(t);
 	if (smtp_want(&t->smtp) & SMTP_BODY)
 		send_body(t);
 	send_output(t);

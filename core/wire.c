@@ -8,9 +8,9 @@
 enum { SAFE = LIMIT_WIRE_LINE - sizeof(((struct wire *)0)->held) };
 
 void
-wire_init(struct wire *w)
+wire_init(struct wire *w, bool dots)
 {
-	*w = (struct wire){0};
+	*w = (struct wire){.dots = dots};
 }
 
 static void
@@ -41,7 +41,7 @@ put(struct wire *w, char c)
 		make(w, ' ');
 		w->column = 1 + w->held_len;
 		let_go(w);
-	} else if (w->column == 0 && c == '.') {
+	} else if (w->dots && w->column == 0 && c == '.') {
 		make(w, '.');
 	}
 	w->column++;

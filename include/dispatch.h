@@ -21,6 +21,7 @@ struct dispatch {
 	struct attempt *attempts; /* first come, first served */
 	size_t attempt_count;
 	uint32_t attempts_made;
+	bool only_once;           /* no attempt will follow: by what every server knows */
 };
 
 /* Messages that can be under way at the same time. */

@@ -16,6 +16,7 @@ enum {
 	OFFER_DSN = 16,
 	OFFER_SMTPUTF8 = 32,
 	OFFER_BURL = 64,
+	OFFER_CHUNKING = 128,
 };
 
 /* {0}: nothing. */

@@ -14,6 +14,7 @@ struct parcel {
 	struct notify notify;      /* of the message */
 	uint64_t offset, length;   /* of the stored message in the descriptor's file */
 	unsigned facts;            /* encode.h's */
+	bool by_data;              /* not by BDAT: there may have been trouble with that before */
 	struct str head, tail;     /* around the stored message */
 	size_t rcpt_count;
 	/* for each: its number (see worker_frame), its address, what is asked of it */

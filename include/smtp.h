@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The SMTP and LMTP client (RFC 5321, 2033, 2920, 3207, 4954, 1870, 6152, 2034, 3461, 6531) as
- * an engine: server bytes in, client bytes out, no socket, no clock, no allocation. It says
- * what it wants next and one pump (relay) drives it as it drives the TLS engine. It decides
+ * The SMTP and LMTP client (RFC 5321, 2033, 2920, 3030, 3207, 4954, 1870, 6152, 2034, 3461,
+ * 6531) as an engine: server bytes in, client bytes out, no socket, no clock, no allocation. It
+ * says what it wants next and one pump (relay) drives it as it drives the TLS engine. It decides
  * verdicts of recipients and nothing else: whether to retry, bounce or try another host is not
  * known here.
  *
  * Messages are pipelined: a second one may be handed over while the first is under way; its
- * MAIL, RCPT and DATA then ride behind the first one's final dot. Each recipient gets exactly
- * one verdict for each message handed over, unless the message is given back untried.
+ * MAIL, RCPT and DATA then ride behind the first one's end. By BDAT a short message goes out as
+ * a whole, before the server has said anything to it. Each recipient gets exactly one verdict
+ * for each message handed over, unless the message is given back untried.
  *
  * The callbacks are called from within the functions below and must call none of them.
  */
@@ -27,6 +28,9 @@ struct smtp_message {
 	struct notify notify;    /* of the message, and of each recipient: where DSN is offered */
 	const struct notify *notifies;
 	uint64_t size;           /* octets on the wire, or a good estimate; for SIZE= */
+	/* Octets that the body has on the wire, exactly, with dots as they are: it goes by BDAT,
+	 * which smtp_takes_chunks must have allowed. 0: by DATA. */
+	uint64_t chunk;
 	bool eightbit;           /* BODY=8BITMIME where offered */
 	unsigned char *state;    /* rcpt_count bytes for the engine's use */
 	void *ctx;               /* the caller's */
@@ -47,7 +51,7 @@ struct smtp_config {
 	void (*verdict)(void *ctx, const struct smtp_message *m, size_t rcpt,
 			const struct outcome *o);
 	/* The engine lets go of m. tried false: no verdict was given for any recipient, nothing
-	 * of it was accepted: it may go over another connection at once. */
+	 * of it was accepted, nor can have been: it may go over another connection at once. */
 	void (*finished)(void *ctx, const struct smtp_message *m, bool tried);
 	/* One line of dialogue for -v, without CRLF, secrets masked. from_server or ours. May be
 	 * NULL. */
@@ -72,18 +76,18 @@ struct smtp {
 	bool tls_up, tls_verified, closed, quit;
 	bool decided;                /* there was a verdict for some recipient */
 	struct str binding;          /* of TLS, as sasl_pick's */
-	bool body;                   /* the server awaits the body of tx[0] */
 	bool reset;                  /* RSET must precede the next MAIL */
 	struct offer offer;          /* of the newest EHLO */
 	struct outcome session;
 	/* Transactions: [0] is the older. */
 	struct smtp_transaction {
 		const struct smtp_message *m;
-		/* Cursors over RSET, MAIL, RCPT…, DATA, dot: the next command to put out,
-		 * the next to be answered, one past the last to be put out. */
+		/* Cursors over RSET, MAIL, RCPT…, and either DATA and dot or BDAT: the next
+		 * command to put out, the next to be answered, one past the last to be put out. */
 		size_t send, receive, end;
 		size_t undecided;    /* recipients without a verdict */
 		bool tried;          /* MAIL was accepted, or there was a verdict */
+		bool body;           /* is to go out now, or is on its way */
 	} tx[2];
 	unsigned tx_count;
 	struct reply reply;
@@ -100,8 +104,10 @@ void smtp_init(struct smtp *s, const struct smtp_config *config);
 
 unsigned smtp_want(const struct smtp *s);
 
-/* The server takes bytes above 127 in a body (8BITMIME). */
+/* The server takes bytes above 127 in a body (8BITMIME); and BDAT (CHUNKING, RFC 3030), of which
+ * nothing is made in LMTP, where nobody is far away. */
 bool smtp_takes_eightbit(const struct smtp *s);
+bool smtp_takes_chunks(const struct smtp *s);
 
 /* Bytes for the server, oldest first; smtp_sent takes n of them away (and may make room for
  * more). */
@@ -124,7 +130,7 @@ void smtp_send(struct smtp *s, const struct smtp_message *m);
 
 /* Whose body is wanted. */
 const struct smtp_message *smtp_body_message(const struct smtp *s);
-/* The body is out, ending in CRLF (or is empty): the final dot follows. */
+/* The body is out, ending in CRLF (or is empty); of a chunk, all of it. */
 void smtp_body_done(struct smtp *s);
 
 /* Ready for mail, without a message. */

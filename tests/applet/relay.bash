@@ -138,7 +138,7 @@ kept() { same "$(find "$S/$1" -name 'mail.*' | wc -l)" "$2"; }
 commands() {
 	wait_for "[ \$(grep -c ' connect' '$S/$1/events') = \$(grep -c ' end$' '$S/$1/events') ]"
 	cat "$S/$1"/text.* | tr -d '\r' |
-		grep -aoE '^(EHLO|LHLO|HELO|STARTTLS|AUTH|MAIL|RCPT|DATA|RSET|QUIT)\b' | paste -sd' '
+		grep -aoE '^(EHLO|LHLO|HELO|STARTTLS|AUTH|MAIL|RCPT|DATA|BDAT|RSET|QUIT)\b' | paste -sd' '
 }
 
 # In clear text the server has heard no more than who we are and that we want TLS, and

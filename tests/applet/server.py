@@ -21,9 +21,10 @@ usage: server.py DIR [KEY=VALUE...]
     drip=yes            every reply one byte at a time
     STAGE[#N][:WORD]=ACTION
 
-STAGE is greeting, handshake, ehlo, starttls, auth, mail, rcpt, data, body, dot or quit; #N only
-its N-th time (over all connections), :WORD only where WORD is in the command (LMTP's dot: in the
-recipient). ACTION is one of
+STAGE is greeting, handshake, ehlo, starttls, auth, mail, rcpt, data, bdat, body, dot or quit; #N
+only its N-th time (over all connections), :WORD only where WORD is in the command (LMTP's dot: in
+the recipient). dot is also the end of the last chunk; a reply at bdat leaves the chunk to be read
+as commands. ACTION is one of
 
     550 5.1.1 no        this reply ("|" between its lines); the connection ends after a 421
     hangup              closes without a word
@@ -34,6 +35,7 @@ recipient). ACTION is one of
     inject:TEXT         the usual reply and in the same packet TEXT
     hold                waits until DIR/go exists, then does the usual
     await               waits until the client has sent more, then does the usual
+    mute                does the usual, but for the reply
 
 DIR gets port; events (one line each: connection, word, words, such as "1 connect" with the
 client's address); for each connection N the bytes
@@ -104,7 +106,7 @@ class Script:
         self.actions = []
         self.counts = {}
         self.lock = threading.Lock()
-        stages = ("greeting handshake ehlo starttls auth mail rcpt data body dot "
+        stages = ("greeting handshake ehlo starttls auth mail rcpt data bdat body dot "
                   "quit").split()
         for arg in args:
             key, _, value = arg.partition("=")
@@ -237,6 +239,13 @@ class Channel:
             self.record.event(self.number, "fault", "line without CRLF")
         return line
 
+    def take(self, size):
+        while len(self.buffer) < size:
+            self.more()
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
+
     def send(self, data):
         pieces = [data[i:i + 1] for i in range(len(data))] if self.drip else [data]
         for piece in pieces:
@@ -259,7 +268,7 @@ class Session:
         self.channel = Channel(sock, number, record, script.drip == "yes")
         self.pipelining = "PIPELINING" in script.ehlo
         self.known = not script.mechanisms
-        self.hello = False
+        self.hello = self.muted = False
         self.reset()
 
     def start_tls(self):
@@ -267,7 +276,7 @@ class Session:
         self.play("handshake", "", lambda: self.channel.start_tls(self.context))
 
     def reset(self):
-        self.sender, self.recipients = None, []
+        self.sender, self.recipients, self.chunks = None, [], b""
 
     def event(self, *words):
         self.record.event(self.number, *words)
@@ -287,6 +296,8 @@ class Session:
         self.channel.sock.close()
 
     def reply(self, text, more=b""):
+        if self.muted:
+            return
         lines = text.split("|")
         code = lines[0][:3]
         for i, line in enumerate(lines):
@@ -325,6 +336,11 @@ class Session:
         if action == "hold":
             until(lambda: os.path.exists(self.record.path("go")))
             usual()
+            return True
+        if action == "mute":
+            self.muted = True
+            usual()
+            self.muted = False
             return True
         if action == "await":
             channel.sock.settimeout(LIMIT)
@@ -564,13 +580,34 @@ class Session:
             self.reset()
 
     def body(self):
-        channel = self.channel
         self.play("body", "", lambda: None)
         lines = bytearray()
-        while (line := channel.line()) != b".\r\n":
+        while (line := self.channel.line()) != b".\r\n":
             if len(line) > 1001:
                 self.event("fault", "line of", len(line), "bytes")
             lines += line[1:] if line.startswith(b".") else line
+        self.end(lines)
+
+    def do_bdat(self, line, rest):
+        """RFC 3030. Where it fails, MAIL is refused until there is a RSET."""
+        size, _, last = rest.upper().partition(" ")
+
+        def usual():
+            self.play("body", "", lambda: None)
+            chunk = self.channel.take(int(size))
+            self.chunks += chunk
+            if not self.recipients:
+                self.reply("503 5.5.1 no valid recipients")
+            elif last == "LAST":
+                self.end(self.chunks)
+            else:
+                self.reply("250 2.0.0 go on")
+        if "CHUNKING" not in self.script.ehlo or last not in ("", "LAST"):
+            self.event("fault", "BDAT", rest)
+        self.play("bdat", line, usual)
+
+    def end(self, lines):
+        """The whole message is here."""
         sender, recipients = self.sender, self.recipients
         kept = False
 

@@ -114,25 +114,44 @@ drain(struct play *p)
 }
 
 static void
+print_wire(struct str body, bool dots, struct buf *to)
+{
+	char out[64];
+	struct wire w;
+	size_t n;
+
+	wire_init(&w, dots);
+	while ((n = wire_feed(&w, &body, out, sizeof out)) > 0)
+		buf_add(to, out, n);
+	n = wire_finish(&w, out);
+	buf_add(to, out, n);
+}
+
+static void
 put_body(struct play *p)
 {
 	const struct smtp_message *m = smtp_body_message(&p->smtp);
 	struct str in = buf_view(&((struct message *)m->ctx)->body);
-	char out[64];
-	size_t n, start = p->client.len;
-	struct wire w;
+	size_t start = p->client.len;
 
-	wire_init(&w);
-	while ((n = wire_feed(&w, &in, out, sizeof out)) > 0)
-		buf_add(&p->client, out, n);
-	n = wire_finish(&w, out);
-	buf_add(&p->client, out, n);
+	print_wire(in, m->chunk == 0, &p->client);
 	/* A body is not part of the trace; here it stands for itself. */
 	for (struct str body = buf_tail(&p->client, start); body.len;) {
 		struct str line = str_cut(&body, '\n');
 		buf_print(&p->said, "%.*s\n", (int)line.len - 1, line.ptr);
 	}
 	smtp_body_done(&p->smtp);
+}
+
+static void
+hand_over(struct play *p, struct message *message)
+{
+	struct buf chunk = {0};
+
+	print_wire(buf_view(&message->body), false, &chunk);
+	message->m.chunk = smtp_takes_chunks(&p->smtp) ? chunk.len : 0;
+	buf_free(&chunk);
+	smtp_send(&p->smtp, &message->m);
 }
 
 /* Does all that the engine wants and that needs no server. */
@@ -145,7 +164,7 @@ settle(struct play *p)
 		if (out != !!(want & SMTP_SEND) || (out && (want & (SMTP_BODY | SMTP_STARTTLS))))
 			fail(p, "wants %u and has %soutput", want, out ? "" : "no ");
 		if ((want & SMTP_MESSAGE) && p->handed < p->made)
-			smtp_send(&p->smtp, &p->messages[p->handed++].m);
+			hand_over(p, &p->messages[p->handed++]);
 		else if (want & SMTP_SEND)
 			drain(p);
 		else if (want & SMTP_BODY)
@@ -527,7 +546,7 @@ say_anything(struct play *p, unsigned *seed)
 	static const char *const sayings[] = {
 		"220 hi\r\n", "250 ok\r\n", "250 ok\r\n", "250 ok\r\n", "250 ok\r\n",
 		"250-mx\r\n250-PIPELINING\r\n250-SIZE 100\r\n250 STARTTLS\r\n",
-		"250-mx\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250-CHUNKING\r\n250 PIPELINING\r\n",
 		"250-mx\r\n250-AUTH LOGIN PLAIN\r\n250 8BITMIME\r\n",
 		"250-mx\r\n250-AUTH NTLM XOAUTH2 SCRAM-SHA-1 SCRAM-SHA-1-PLUS\r\n250 SIZE\r\n",
 		"354 go\r\n", "354 go\r\n", "354 go\r\n", "334 \r\n", "334 ZGF0YQ==\r\n",
@@ -552,7 +571,9 @@ play_random(unsigned seed)
 		"250-mx\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n",
 		"250-mx\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n",
 		"250-mx\r\n250-AUTH SCRAM-SHA-256\r\n250 SIZE 100\r\n",
-		"250-mx\r\n250-AUTH NTLM\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250-AUTH NTLM\r\n250-CHUNKING\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250-CHUNKING\r\n250 PIPELINING\r\n",
+		"250-mx\r\n250 CHUNKING\r\n",
 		"250-mx\r\n250-AUTH OAUTHBEARER\r\n250 PIPELINING\r\n",
 		"250-mx\r\n250 SIZE 100\r\n",
 		"250-mx\r\n250 SIZE 100\r\n",

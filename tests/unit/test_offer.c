@@ -32,6 +32,7 @@ test_keywords(void **state)
 		{"DSN", OFFER_DSN, 0, ""},
 		{"SMTPUTF8", OFFER_SMTPUTF8, 0, ""},
 		{"BURL imap", OFFER_BURL, 0, ""},
+		{"CHUNKING", OFFER_CHUNKING, 0, ""},
 		{"SIZE", OFFER_SIZE, 0, ""},
 		{"SIZE 0", OFFER_SIZE, 0, ""},
 		{"SIZE 10240000", OFFER_SIZE, 10240000, ""},

@@ -14,11 +14,11 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { MESSAGES = 6, RCPTS = 5, MANY = 500 };
+enum { MESSAGES = 6, RCPTS = 5, MANY = 500, LONG = 9000, AHEAD = 8192 };
 
 struct server {
 	unsigned seed;
-	bool lmtp, pipelining, broken;
+	bool lmtp, pipelining, chunking, broken;
 	struct smtp smtp;
 	struct smtp_config config;
 	struct buf replies;        /* not yet sent to the client */
@@ -26,7 +26,9 @@ struct server {
 	unsigned unanswered;       /* replies, in lines */
 	bool data_unanswered;
 	/* The transaction: open from an accepted MAIL to RSET or the final dot. */
-	bool open, mail_seen, data;
+	bool open, mail_seen, data, chunked;
+	uint64_t chunk_left;
+	struct buf chunk;
 	unsigned message, body_lines, accepted[RCPTS], accepted_count;
 	struct message {
 		struct smtp_message m;
@@ -36,6 +38,7 @@ struct server {
 		unsigned char state[RCPTS];
 		unsigned expected[RCPTS]; /* codes */
 		unsigned verdicts, finished;
+		bool taken;               /* the server is responsible for it */
 	} messages[MESSAGES];
 	unsigned handed, delivered;
 };
@@ -74,6 +77,7 @@ check_finished(void *ctx, const struct smtp_message *m, bool tried)
 	assert_int_equal(message->finished++, 0);
 	assert_int_equal(message->verdicts, tried ? m->rcpt_count : 0);
 	assert_true(tried || v->broken);
+	assert_true(tried || !message->taken);
 }
 
 /* The server. */
@@ -157,9 +161,43 @@ on_body(struct server *v, struct str line)
 	assert_int_equal(v->body_lines, v->accepted_count ? 1 : 0);
 	v->data = v->open = v->mail_seen = false;
 	unsigned code = v->lmtp ? 0 : reply(v, any(v, 250));
+	v->messages[v->message].taken |= code == 250;
 	for (unsigned i = 0; i < v->accepted_count; i++)
 		v->messages[v->message].expected[v->accepted[i]] =
 			v->lmtp ? reply(v, any(v, 250)) : code;
+}
+
+/* Ahead of the replies to RCPT only what is short. */
+static void
+on_bdat(struct server *v, struct str args)
+{
+	assert_true(v->chunking && v->mail_seen);
+	assert_int_equal(str_number(str_cut(&args, ' '), LONG, &v->chunk_left), 0);
+	assert_true(str_eq(args, STR("LAST")));
+	if (v->chunk_left > AHEAD) {
+		assert_int_equal(v->unanswered, 0);
+		assert_int_not_equal(v->accepted_count, 0);
+	}
+	v->chunked = true;
+	v->chunk.len = 0;
+}
+
+/* What the transaction is afterwards is not known to a client that was refused. */
+static void
+end_chunk(struct server *v)
+{
+	struct message *message = &v->messages[v->message];
+	struct str rest = buf_view(&v->chunk), line = str_cut(&rest, '\r');
+	char want[16];
+
+	fmt_print(want, sizeof want, "body %u", v->message);
+	assert_true(str_eq(line, str_of(want)));
+	assert_int_equal(v->chunk.len, message->m.chunk);
+	unsigned code = reply(v, v->accepted_count ? any(v, 250) : dice(v, 2) ? 503 : 554);
+	for (unsigned i = 0; i < v->accepted_count; i++)
+		message->expected[v->accepted[i]] = code;
+	message->taken = code == 250;
+	v->open = v->mail_seen = code != 250 && dice(v, 2);
 }
 
 static void
@@ -177,8 +215,10 @@ on_line(struct server *v, struct str line)
 		on_rcpt(v, str_from(line, 10));
 	} else if (str_eq(line, STR("DATA"))) {
 		on_data(v);
+	} else if (str_starts(line, STR("BDAT "))) {
+		on_bdat(v, str_from(line, 5));
 	} else if (str_eq(line, STR("RSET"))) {
-		assert_true(v->mail_seen);
+		assert_true(v->mail_seen || v->chunked);
 		v->open = v->mail_seen = false;
 		reply(v, 250);
 	} else {
@@ -191,6 +231,15 @@ static void
 hear(struct server *v, struct str bytes)
 {
 	while (bytes.len) {
+		if (v->chunk_left > 0) {
+			struct str piece = str_upto(bytes, (size_t)v->chunk_left);
+			buf_str(&v->chunk, piece);
+			bytes = str_from(bytes, piece.len);
+			v->chunk_left -= piece.len;
+			if (v->chunk_left == 0)
+				end_chunk(v);
+			continue;
+		}
 		size_t n = str_find(bytes, '\n');
 		buf_str(&v->line, str_upto(bytes, n));
 		if (n == bytes.len)
@@ -237,6 +286,8 @@ hand_over(struct server *v)
 	m->rcpts = message->rcpts;
 	m->notifies = message->notifies;
 	m->rcpt_count = 1 + dice(v, RCPTS);
+	if (smtp_takes_chunks(&v->smtp) && dice(v, 4))
+		m->chunk = dice(v, 3) ? strlen("body 0\r\n") : LONG;
 	fmt_print(message->sender, sizeof message->sender, "s%u@t", v->handed++);
 	m->sender = str_of(message->sender);
 	for (size_t i = 0; i < m->rcpt_count; i++) {
@@ -250,10 +301,12 @@ static void
 put_body(struct server *v)
 {
 	struct message *message = smtp_body_message(&v->smtp)->ctx;
-	char body[24];
+	char body[LONG];
 
-	size_t n = fmt_print(body, sizeof body, "body %zu\r\n", (size_t)(message - v->messages));
-	hear(v, (struct str){body, n});
+	memset(body, 'x', sizeof body);
+	size_t n = fmt_print(body, 24, "body %zu\r\n", (size_t)(message - v->messages));
+	assert_int_equal(n, strlen("body 0\r\n"));
+	hear(v, (struct str){body, message->m.chunk ? (size_t)message->m.chunk : n});
 	smtp_body_done(&v->smtp);
 }
 
@@ -294,8 +347,10 @@ greet(struct server *v)
 	smtp_init(&v->smtp, &v->config);
 	smtp_input(&v->smtp, STR("220 x\r\n"));
 	smtp_sent(&v->smtp, smtp_output(&v->smtp).len);
-	smtp_input(&v->smtp, v->pipelining ? STR("250-x\r\n250 PIPELINING\r\n") :
-					     STR("250 x\r\n"));
+	smtp_input(&v->smtp, STR("250-x\r\n"));
+	if (v->chunking)
+		smtp_input(&v->smtp, STR("250-CHUNKING\r\n"));
+	smtp_input(&v->smtp, v->pipelining ? STR("250 PIPELINING\r\n") : STR("250 x\r\n"));
 }
 
 static void
@@ -308,6 +363,7 @@ play(unsigned seed)
 		.finished = check_finished, .ctx = &v}};
 	v.lmtp = v.config.lmtp = dice(&v, 3) == 0;
 	v.pipelining = dice(&v, 3) > 0;
+	v.chunking = dice(&v, 2);
 	unsigned breaks = dice(&v, 3) ? 0 : 1 + dice(&v, 100);
 	greet(&v);
 	while (move(&v)) {
@@ -329,6 +385,7 @@ play(unsigned seed)
 		assert_int_equal(v.messages[i].finished, 1);
 	buf_free(&v.replies);
 	buf_free(&v.line);
+	buf_free(&v.chunk);
 }
 
 static void
@@ -494,10 +551,146 @@ keep_code(void *ctx, const struct smtp_message *m, size_t rcpt, const struct out
 	*(struct outcome *)ctx = *o;
 }
 
+struct kept {
+	struct outcome o;
+	unsigned verdicts, finished;
+	bool tried;
+};
+
+static void
+keep_verdict(void *ctx, const struct smtp_message *m, size_t rcpt, const struct outcome *o)
+{
+	struct kept *kept = ctx;
+
+	(void)m, (void)rcpt;
+	kept->o = *o;
+	kept->verdicts++;
+}
+
+static void
+keep_finished(void *ctx, const struct smtp_message *m, bool tried)
+{
+	struct kept *kept = ctx;
+
+	(void)m;
+	kept->finished++;
+	kept->tried = tried;
+}
+
 static void
 forget(void *ctx, const struct smtp_message *m, bool tried)
 {
 	(void)ctx, (void)m, (void)tried;
+}
+
+/* How often so many short messages wait for the server: a flight is all that goes out before it
+ * says anything. */
+static unsigned
+count_flights(const char *offer, unsigned count)
+{
+	static struct smtp s;
+	struct many many = {0};
+	struct notify notify = {0};
+	struct str address = STR("x@y");
+	unsigned char states[MESSAGES];
+	struct smtp_message m[MESSAGES];
+	struct smtp_config c = {.helo = STR("c"), .tls = URL_TLS_NONE, .verdict = count_verdict,
+				.finished = count_finished, .ctx = &many};
+	struct buf replies = {0};
+	unsigned flights = 0, handed = 0, want;
+
+	smtp_init(&s, &c);
+	smtp_input(&s, STR("220 hi\r\n"));
+	smtp_sent(&s, smtp_output(&s).len);
+	smtp_input(&s, str_of(offer));
+	for (unsigned i = 0; i < count; i++)
+		m[i] = (struct smtp_message){
+			.sender = STR("a@b"), .rcpts = &address, .rcpt_count = 1, .notifies = &notify,
+			.state = &states[i], .chunk = smtp_takes_chunks(&s) ? 5 : 0};
+	while (many.finished < count) {
+		want = smtp_want(&s);
+		if ((want & SMTP_MESSAGE) && handed < count) {
+			smtp_send(&s, &m[handed++]);
+		} else if (want & SMTP_SEND) {
+			struct str out = smtp_output(&s);
+			while (out.len)
+				buf_puts(&replies, str_starts(str_cut(&out, '\n'), STR("DATA")) ?
+						   "354 go\r\n" : "250 ok\r\n");
+			smtp_sent(&s, smtp_output(&s).len);
+		} else if (want & SMTP_BODY) {
+			smtp_body_done(&s);
+		} else {
+			struct buf heard = replies;
+			replies = (struct buf){0};
+			assert_int_not_equal(heard.len, 0);
+			flights++;
+			smtp_input(&s, buf_view(&heard));
+			buf_free(&heard);
+		}
+	}
+	return flights;
+}
+
+static void
+test_flights(void **state)
+{
+	static const char one_by_one[] = "250 x\r\n", data[] = "250-x\r\n250 PIPELINING\r\n",
+			  bdat[] = "250-x\r\n250-CHUNKING\r\n250 PIPELINING\r\n";
+
+	(void)state;
+	assert_int_equal(count_flights(one_by_one, 1), 4);
+	assert_int_equal(count_flights(data, 1), 2);
+	assert_int_equal(count_flights(bdat, 1), 1);
+	assert_int_equal(count_flights(data, 6), 7);
+	assert_int_equal(count_flights(bdat, 6), 3);
+}
+
+/* A reply to BDAT before the whole chunk is out is none (RFC 3030 2). A message may go over
+ * another connection at once while the server cannot have accepted it. */
+static void
+test_early(void **state)
+{
+	static const struct {
+		const char *replies;
+		bool out, closed, tried;
+	} table[] = {
+		{"", false, false, false},
+		{"", true, false, true},
+		{"250 ok\r\n250 ok\r\n", false, false, true},
+		{"250 ok\r\n250 ok\r\n250 in\r\n", false, true, true},
+		{"250 ok\r\n550 no\r\n503 nobody\r\n", false, true, true},
+		{"250 ok\r\n250 ok\r\n2", true, false, true},
+	};
+	struct outcome lost = outcome_make(TEMPFAIL, 4, 2, "lost");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		static struct smtp s;
+		unsigned char rcpt_state;
+		struct notify notify = {0};
+		struct kept kept = {0};
+		struct str address = STR("x@y");
+		struct smtp_config c = {.helo = STR("c"), .tls = URL_TLS_NONE, .ctx = &kept,
+					.verdict = keep_verdict, .finished = keep_finished};
+		struct smtp_message m = {.sender = STR("a@b"), .rcpts = &address, .rcpt_count = 1,
+					 .notifies = &notify, .state = &rcpt_state, .chunk = 5};
+		smtp_init(&s, &c);
+		smtp_input(&s, STR("220 x\r\n"));
+		smtp_sent(&s, smtp_output(&s).len);
+		smtp_input(&s, STR("250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n"));
+		smtp_send(&s, &m);
+		smtp_sent(&s, smtp_output(&s).len);
+		assert_true(smtp_want(&s) & SMTP_BODY);
+		if (table[i].out)
+			smtp_body_done(&s);
+		smtp_input(&s, str_of(table[i].replies));
+		assert_int_equal(smtp_want(&s) == SMTP_CLOSED, table[i].closed);
+		smtp_fail(&s, &lost);
+		assert_int_equal(kept.finished, 1);
+		assert_int_equal(kept.verdicts, table[i].tried);
+		assert_int_equal(kept.tried, table[i].tried);
+		assert_int_not_equal(kept.o.verdict, DELIVERED);
+	}
 }
 
 static void
@@ -545,6 +738,8 @@ main(void)
 		cmocka_unit_test(test_robust),
 		cmocka_unit_test(test_quit),
 		cmocka_unit_test(test_wiped),
+		cmocka_unit_test(test_flights),
+		cmocka_unit_test(test_early),
 		cmocka_unit_test(test_address),
 	};
 

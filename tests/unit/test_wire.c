@@ -11,11 +11,11 @@
 
 /* in cut into pieces of in_piece bytes, out into pieces of cap. */
 static void
-convert(struct str in, size_t in_piece, size_t cap, struct buf *out)
+convert_with(bool dots, struct str in, size_t in_piece, size_t cap, struct buf *out)
 {
 	struct wire w;
 
-	wire_init(&w);
+	wire_init(&w, dots);
 	out->len = 0;
 	while (in.len) {
 		struct str piece = str_upto(in, in_piece);
@@ -31,6 +31,12 @@ convert(struct str in, size_t in_piece, size_t cap, struct buf *out)
 	size_t n = wire_finish(&w, buf_room(out, 20));
 	assert_true(n <= 20);
 	out->len += n;
+}
+
+static void
+convert(struct str in, size_t in_piece, size_t cap, struct buf *out)
+{
+	convert_with(true, in, in_piece, cap, out);
 }
 
 static const size_t pieces[] = {1, 2, 3, 7, 997, 998, 999, 100000};
@@ -253,6 +259,33 @@ test_property(void **state)
 	buf_free(&back);
 }
 
+/* For BDAT: the same but for the dots. */
+static void
+test_dots_alone(void **state)
+{
+	struct buf in = {0}, doubled = {0}, undone = {0}, plain = {0};
+	unsigned seed = 2;
+
+	(void)state;
+	convert_with(false, STR(".\n..\na.\n.\0\r.\n.x"), 1, 1, &plain);
+	assert_true(str_eq(buf_view(&plain), STR(".\r\n..\r\na.\r\n.  .\r\n.x\r\n")));
+	for (unsigned i = 0; i < 3000; i++) {
+		make_text(&seed, (struct str){"x....\n\n\r\0", 9}, 1200, &in);
+		convert(buf_view(&in), 1 << 20, 1 << 20, &doubled);
+		undone.len = 0;
+		for (size_t k = 0; k < doubled.len; k++)
+			if (doubled.ptr[k] != '.' || (k > 0 && doubled.ptr[k - 1] != '\n'))
+				buf_putc(&undone, doubled.ptr[k]);
+		convert_with(false, buf_view(&in), 1 + dice(&seed, 1100), 1 + dice(&seed, 1100),
+			     &plain);
+		assert_true(str_eq(buf_view(&undone), buf_view(&plain)));
+	}
+	buf_free(&in);
+	buf_free(&doubled);
+	buf_free(&undone);
+	buf_free(&plain);
+}
+
 int
 main(void)
 {
@@ -261,6 +294,7 @@ main(void)
 		cmocka_unit_test(test_fold),
 		cmocka_unit_test(test_fold_characters),
 		cmocka_unit_test(test_property),
+		cmocka_unit_test(test_dots_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
