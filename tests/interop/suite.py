@@ -204,7 +204,7 @@ PROGRAMS = {"postfix": "/usr/sbin/postfix", "exim": "/usr/sbin/exim4",
             "unbound": "/usr/sbin/unbound", "dnsmasq": "/usr/sbin/dnsmasq"}
 PACKAGES = ("postfix exim4-daemon-light opensmtpd dovecot-core python3-aiosmtpd smtp-server "
             "stunnel4 openssl gnutls-bin bind9 unbound dnsmasq-base").split()
-COLUMNS = [*BODIES, "one of three refused", "one connection", "wrong password"]
+COLUMNS = [*BODIES, "one of three refused", "all refused", "one connection", "BDAT", "wrong password"]
 Way = namedtuple("Way", "server how url")
 
 
@@ -242,22 +242,32 @@ def secret(folder, password):
     return f"auth_file {folder}/auth"
 
 
-def three(client, sent, where):
-    """One of them is unknown there. The sender is told, and only of that one."""
-    came(client, sent, where, servers.USERS)
-    status, words = client.outcome(sent, f"stranger@{DOMAIN}")
+def refused(client, sent, rcpt):
+    """An unknown one. The sender is told, and of nobody else."""
+    status, words = client.outcome(sent, rcpt)
     must(status == "bounced", "the unknown one:", status, words)
     must(servers.wait_until(lambda: os.path.exists(client.folder + "/mail/root"), 10),
          "there is no bounce")
-    bounces = mbox.messages(client.folder + "/mail/root")
-    must(len(bounces) == 1 and bounces[0].count(b"Final-Recipient:") == 1 and
-         f"Final-Recipient: rfc822; stranger@{DOMAIN}".encode() in bounces[0], bounces)
+    bounces = [b for b in mbox.messages(client.folder + "/mail/root")
+               if f"Final-Recipient: rfc822; {rcpt}".encode() in b]
+    must(len(bounces) == 1 and bounces[0].count(b"Final-Recipient:") == 1, bounces)
+
+
+def three(client, sent, where):
+    came(client, sent, where, servers.USERS)
+    refused(client, sent, f"stranger@{DOMAIN}")
 
 
 def one_connection(client):
     dialogue = client.dialogue
     must(dialogue.count(": connecting to ") == 1, "not one connection")
-    must(dialogue.count(">>> MAIL FROM") == len(BODIES) + 1, "not all messages over it")
+    must(dialogue.count(">>> MAIL FROM") == len(BODIES) + 2, "not all messages over it")
+
+
+def in_chunks(client):
+    dialogue = client.dialogue
+    must(dialogue.count(">>> BDAT") == len(BODIES) + 2 and ">>> DATA" not in dialogue,
+         "not all by BDAT")
 
 
 def wrong_password(way):
@@ -285,11 +295,17 @@ def play_way(way):
         client.post(one, f"joe@{DOMAIN}")
     shared = message(b"to three\n")
     client.post(shared, f"joe@{DOMAIN}", f"stranger@{DOMAIN}", f"ann@{DOMAIN}")
+    forlorn = message(b"to nobody\n")
+    client.post(forlorn, f"outsider@{DOMAIN}")
     client.deliver()
     results = [attempt(name, lambda one=one: came(client, one, where), client)
                for name, one in sent.items()]
     results.append(attempt("one of three refused", lambda: three(client, shared, where), client))
+    results.append(attempt("all refused",
+                           lambda: refused(client, forlorn, f"outsider@{DOMAIN}"), client))
     results.append(attempt("one connection", lambda: one_connection(client), client))
+    if re.search("<<< 250.CHUNKING", client.dialogue) and "LMTP" not in way.how:
+        results.append(attempt("BDAT", lambda: in_chunks(client), client))
     if "AUTH" in way.how:
         results.append(wrong_password(way))
     cells = dict(results)
