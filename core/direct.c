@@ -54,7 +54,7 @@ deliver(struct dispatch *d, struct attempt *a)
 static int
 status_of(const struct outcome *o)
 {
-	bool login = o->code == OUTCOME_AUTH_REFUSED || (o->code == 0 && o->subject == 7);
+	bool login = outcome_is_login(o) || (o->code == 0 && o->subject == 7);
 
 	return login ? EX_NOPERM : outcome_sysexit(o);
 }

@@ -33,7 +33,7 @@ outage_add(struct outage_list *l, const struct route *r, int64_t now, int64_t mi
 	bool again = n < OUTAGES && o->why.code == why->code;
 	int64_t wait = min;
 
-	if (again && why->code == OUTCOME_AUTH_REFUSED) {
+	if (again && outcome_is_login(why)) {
 		wait = o->wait + o->wait / 2;
 		if (wait > max)
 			wait = max;

@@ -161,6 +161,19 @@ outcome_from_reply(unsigned code, struct str text)
 	return o;
 }
 
+bool
+outcome_is_login(const struct outcome *o)
+{
+	switch (o->code) {
+	case 530:
+	case 534:
+	case 535:
+	case 538:
+		return true;
+	}
+	return o->code >= 500 && o->subject == 7 && o->detail >= 8 && o->detail <= 11;
+}
+
 struct outcome
 outcome_from_exit(int wait_status, const char *what)
 {

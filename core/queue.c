@@ -56,7 +56,8 @@ is_expired(const struct queue *q, const struct attempt *a, size_t n, const struc
 	const struct journal_rcpt *r = &a->journal.rcpts[n];
 	struct retry_policy p = policy(q);
 
-	if (journal_outcome(r).code == OUTCOME_AUTH_REFUSED)
+	struct outcome last = journal_outcome(r);
+	if (outcome_is_login(&last))
 		p.lifetime = q->conf->auth_fail_lifetime;
 	return retry_expired(&p, &a->journal, r, now);
 }

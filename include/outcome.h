@@ -11,8 +11,6 @@
 #include "buf.h"
 #include "limit.h"
 
-enum { OUTCOME_AUTH_REFUSED = 535 }; /* a code: RFC 4954 6 */
-
 enum verdict { TEMPFAIL, DELIVERED, PERMFAIL };
 
 struct outcome {
@@ -49,6 +47,11 @@ struct outcome outcome_from_exit(int wait_status, const char *what);
 /* The exit status that tells this outcome: 0, EX_TEMPFAIL, or for a permanent failure
  * EX_NOUSER (5.1.1), EX_NOPERM (5.7.x) and else EX_UNAVAILABLE. */
 int outcome_sysexit(const struct outcome *o);
+
+/* The server refuses us rather than the mail, for want of a login that it likes or of TLS: 530,
+ * 534, 535 and 538 (RFC 4954 6, RFC 3207 4), or any 5yz with 5.7.8 to 5.7.11 (RFC 5248). 5.7.0
+ * and 5.7.1 alone are also what content and relaying are refused with. */
+bool outcome_is_login(const struct outcome *o);
 
 /* "4.7.1". */
 void outcome_print_status(const struct outcome *o, struct buf *out);

@@ -151,6 +151,44 @@ test_reply(void **state)
 	}
 }
 
+/* What is about us is told by the code, or by the status of a permanent refusal. */
+static void
+test_login(void **state)
+{
+	static const struct {
+		unsigned code;
+		const char *text;
+		bool login;
+	} cases[] = {
+		{530, "5.7.0 Authentication required", true},
+		{530, "Must issue a STARTTLS command first", true},
+		{534, "5.7.9 too weak", true},
+		{535, "wrong", true},
+		{538, "5.7.11 in clear", true},
+		{550, "5.7.8 who are you", true},
+		{554, "5.7.9 too weak", true},
+		{550, "5.7.10 TLS first", true},
+		{550, "5.7.11 TLS first", true},
+		{550, "5.7.0 spam", false},
+		{554, "5.7.1 relay access denied", false},
+		{550, "5.7.7 altered", false},
+		{550, "5.7.12 no", false},
+		{550, "5.1.8 no", false},
+		{533, "no", false},
+		{454, "4.7.0 not now", false},
+		{451, "4.7.8 not now", false},
+		{432, "4.7.12 change it", false},
+		{250, "2.7.8 well", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct outcome o = outcome_from_reply(cases[i].code, str_of(cases[i].text));
+		if (outcome_is_login(&o) != cases[i].login)
+			fail_msg("%u %s", cases[i].code, cases[i].text);
+	}
+}
+
 static void
 test_exit(void **state)
 {
@@ -217,6 +255,7 @@ main(void)
 		cmocka_unit_test(test_text_is_bounded),
 		cmocka_unit_test(test_errno_never_bounces),
 		cmocka_unit_test(test_reply),
+		cmocka_unit_test(test_login),
 		cmocka_unit_test(test_exit),
 		cmocka_unit_test(test_parse_status),
 	};
