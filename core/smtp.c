@@ -22,11 +22,14 @@ enum {
  * whole body behind it, takes DATA's place, and DOT's. */
 enum kind { RSET, MAIL, RCPT, DATA, DOT, BDAT };
 
-/* smtp_message.state. */
+/* smtp_message.state: of a recipient, in the transaction at hand. */
 enum {
 	UNDECIDED,
 	DECIDED,
-	UNSENT, /* decided, and no RCPT was or will be sent */
+	LATER,  /* one too many for it: asked again in the next */
+	/* No RCPT was or will be sent: */
+	UNSENT, /* decided */
+	HELD,   /* asked in the next */
 };
 
 enum {
@@ -47,6 +50,7 @@ decide(struct smtp *s, struct smtp_transaction *t, size_t rcpt, unsigned char st
 	t->m->state[rcpt] = state;
 	t->undecided--;
 	t->tried = s->decided = true;
+	s->took = s->took || o->verdict == DELIVERED;
 	told.passed = o->verdict == DELIVERED && (s->offer.flags & OFFER_DSN) &&
 		      notify_wants(&t->m->notifies[rcpt], NOTIFY_SUCCESS);
 	s->config->verdict(s->config->ctx, t->m, rcpt, &told);
@@ -60,15 +64,69 @@ decide_all(struct smtp *s, struct smtp_transaction *t, const struct outcome *o)
 			decide(s, t, i, DECIDED, o);
 }
 
+/* A transaction for all of m that have no verdict. */
+static struct smtp_transaction *
+begin(struct smtp *s, const struct smtp_message *m)
+{
+	struct smtp_transaction *t = &s->tx[s->tx_count++];
+
+	*t = (struct smtp_transaction){
+		.m = m, .end = m->rcpt_count + (m->chunk > 0 ? DATA : DOT),
+	};
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		bool decided = m->state[i] == DECIDED || m->state[i] == UNSENT;
+		m->state[i] = decided ? UNSENT : UNDECIDED;
+		t->undecided += !decided;
+	}
+	return t;
+}
+
+/* From this recipient on, those who have not been asked wait for the next transaction. */
+static void
+hold_from(struct smtp_transaction *t, size_t rcpt)
+{
+	for (; rcpt < t->m->rcpt_count; rcpt++) {
+		if (t->m->state[rcpt] != UNDECIDED)
+			continue;
+		t->m->state[rcpt] = HELD;
+		t->undecided--;
+	}
+}
+
+/* No more in one transaction than this server takes. */
+static void
+obey_limit(const struct smtp *s, struct smtp_transaction *t)
+{
+	size_t rcpt = 0;
+
+	for (size_t count = 0; s->rcpt_limit && rcpt < t->m->rcpt_count; rcpt++)
+		if (t->m->state[rcpt] == UNDECIDED && count++ == s->rcpt_limit)
+			hold_from(t, rcpt);
+}
+
+static bool
+is_decided(const struct smtp_message *m)
+{
+	for (size_t i = 0; i < m->rcpt_count; i++)
+		if (m->state[i] != DECIDED && m->state[i] != UNSENT)
+			return false;
+	return true;
+}
+
+/* The next transaction, where one was not enough, comes behind what is already waiting. */
 static void
 finish(struct smtp *s, struct smtp_transaction *t)
 {
-	struct smtp_transaction over = *t;
+	const struct smtp_message *m = t->m;
+	bool decided = is_decided(m), tried = t->tried;
 
 	if (t == &s->tx[0])
 		s->tx[0] = s->tx[1];
 	s->tx_count--;
-	s->config->finished(s->config->ctx, over.m, over.tried);
+	if (tried && !decided && !s->closed && !s->leaving)
+		obey_limit(s, begin(s, m));
+	else
+		s->config->finished(s->config->ctx, m, decided);
 }
 
 static void
@@ -88,8 +146,10 @@ end_session(struct smtp *s, const struct outcome *o)
 	struct outcome why = *o;
 
 	why.verdict = TEMPFAIL;
-	if (s->state != AT_QUIT)
+	if (s->state != AT_QUIT && !s->leaving) {
 		s->session = why;
+		s->stumbled = s->tx_count > 0;
+	}
 	shut(s);
 	while (s->tx_count > 0) {
 		if (s->tx[0].tried)
@@ -98,13 +158,19 @@ end_session(struct smtp *s, const struct outcome *o)
 	}
 }
 
+static bool
+is_whole_out(const struct smtp_transaction *t)
+{
+	return t->m->chunk > 0 && t->send == t->m->rcpt_count + DATA && !t->body;
+}
+
 /* A server that has a whole message may accept it, though we do not hear of it. */
 static void
 count_as_tried(struct smtp *s)
 {
 	for (unsigned i = 0; i < s->tx_count; i++) {
 		struct smtp_transaction *t = &s->tx[i];
-		t->tried |= t->m->chunk > 0 && t->send == t->end && !t->body;
+		t->tried |= is_whole_out(t) && !t->back;
 	}
 }
 
@@ -349,7 +415,7 @@ step_after(const struct smtp_transaction *t, size_t step)
 {
 	do
 		step++;
-	while (kind_of(t, step) == RCPT && t->m->state[step - RCPT] == UNSENT);
+	while (kind_of(t, step) == RCPT && t->m->state[step - RCPT] >= UNSENT);
 	return step;
 }
 
@@ -378,7 +444,7 @@ needs_utf8(const struct smtp_message *m)
 	bool ascii = str_is_ascii(m->sender);
 
 	for (size_t i = 0; i < m->rcpt_count && ascii; i++)
-		ascii = m->state[i] == UNSENT || str_is_ascii(m->rcpts[i]);
+		ascii = m->state[i] >= UNSENT || str_is_ascii(m->rcpts[i]);
 	return !ascii;
 }
 
@@ -415,26 +481,140 @@ rset_reply(struct smtp *s, struct smtp_transaction *t)
 		smtp_fail(s, &o);
 }
 
+/* Whether the server speaks of that. */
+static bool
+mentions(const struct outcome *o, struct str words)
+{
+	struct str rest = str_of(o->text);
+
+	while (rest.len > 0 && !str_istarts(rest, words))
+		rest = str_from(rest, 1);
+	return rest.len > 0;
+}
+
+/* A refusal that is about us and not about the mail. */
+static bool
+wants_login(const struct smtp *s, struct outcome *o)
+{
+	struct outcome said = *o;
+
+	if (!outcome_is_login(o))
+		return false;
+	const char *words = "the server wants a login: put user|host:password into auth_file";
+	if (s->config->user.len > 0)
+		words = "our login is not enough for the server";
+	else if (!s->tls_up && mentions(o, STR("TLS")))
+		words = "the server wants TLS: use smtp+starttls://";
+	*o = outcome_make(TEMPFAIL, said.subject, said.detail, "%s: %s", words, said.text);
+	o->code = said.code;
+	return true;
+}
+
+/* No more goes out on this connection. What was refused is given back once all that is on its way
+ * has been answered, and so is what comes behind it; but of that, the server may yet accept what
+ * it has as a whole. */
+static void
+give_up(struct smtp *s, const struct outcome *o)
+{
+	s->leaving = true;
+	s->session = *o;
+	for (unsigned i = 0; i < s->tx_count; i++) {
+		struct smtp_transaction *t = &s->tx[i];
+		t->back = i == 0 || !(t->body || is_whole_out(t));
+		if (t->back)
+			cut_short(s, t);
+	}
+}
+
+static void
+refuse_mail(struct smtp *s, struct smtp_transaction *t)
+{
+	struct outcome o = refusal(s);
+
+	/* A server that took others may have had enough for one connection. */
+	if (wants_login(s, &o) || (is_class(s, 4) && s->took)) {
+		give_up(s, &o);
+		return;
+	}
+	decide_all(s, t, &o);
+	for (size_t i = 0; i < t->m->rcpt_count; i++) {
+		if (t->m->state[i] == HELD) {
+			t->undecided++;
+			decide(s, t, i, UNSENT, &o);
+		}
+	}
+}
+
 static void
 mail_reply(struct smtp *s, struct smtp_transaction *t)
 {
-	if (is_class(s, 2)) {
+	if (is_class(s, 2))
 		t->tried = true;
-	} else {
-		struct outcome o = refusal(s);
-		decide_all(s, t, &o);
+	else
+		refuse_mail(s, t);
+}
+
+/* RFC 3463 has x.5.3 for that; without a status, Exim has 452 or 552 with these words. */
+static bool
+is_one_too_many(const struct outcome *o)
+{
+	return (o->subject == 5 && o->detail == 3) || mentions(o, STR("too many recipients"));
+}
+
+/* Whether rcpt may do better in the next transaction. RFC 5321 4.5.3.1.10 has 452 alone for one
+ * too many, others for a full disk: that shows then. Something must come of this one. */
+static bool
+comes_later(struct smtp *s, struct smtp_transaction *t, size_t rcpt, const struct outcome *o)
+{
+	bool too_many = is_one_too_many(o);
+
+	if (t->accepted == 0 ||
+	    (!too_many && (o->code != 452 || o->subject != 3 || o->detail != 1)))
+		return false;
+	t->m->state[rcpt] = LATER;
+	t->undecided--;
+	if (too_many)
+		s->rcpt_limit = t->accepted;
+	if (too_many && kind_of(t, t->send) == RCPT) {
+		hold_from(t, t->send - RCPT);
+		t->send = RCPT + t->m->rcpt_count;
 	}
+	return true;
+}
+
+static void
+refuse_rcpt(struct smtp *s, struct smtp_transaction *t, size_t rcpt)
+{
+	struct outcome o = refusal(s);
+
+	if (t->m->state[rcpt] != UNDECIDED || comes_later(s, t, rcpt, &o))
+		return;
+	wants_login(s, &o);
+	decide(s, t, rcpt, DECIDED, &o);
 }
 
 static void
 rcpt_reply(struct smtp *s, struct smtp_transaction *t)
 {
-	size_t rcpt = t->receive - RCPT;
+	if (is_class(s, 2))
+		t->accepted++;
+	else
+		refuse_rcpt(s, t, t->receive - RCPT);
+}
 
-	if (!is_class(s, 2) && t->m->state[rcpt] == UNDECIDED) {
-		struct outcome o = refusal(s);
-		decide(s, t, rcpt, DECIDED, &o);
-	}
+/* All are refused since some were too many (Exim's recipients_max_reject): again, in parts. */
+static bool
+goes_in_parts(struct smtp_transaction *t, const struct outcome *o)
+{
+	size_t count = t->m->rcpt_count;
+
+	if (!memchr(t->m->state, LATER, count) || !is_one_too_many(o))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (t->m->state[i] == UNDECIDED)
+			t->m->state[i] = LATER;
+	t->undecided = 0;
+	return true;
 }
 
 /* From here on the undecided recipients are those that the server accepted. */
@@ -443,7 +623,8 @@ data_reply(struct smtp *s, struct smtp_transaction *t)
 {
 	if (!is_class(s, 3)) {
 		struct outcome o = refusal(s);
-		decide_all(s, t, &o);
+		if (!goes_in_parts(t, &o))
+			decide_all(s, t, &o);
 		cut_short(s, t);
 	} else if (t->undecided > 0) {
 		t->body = true;
@@ -480,7 +661,7 @@ bdat_reply(struct smtp *s, struct smtp_transaction *t)
 				 s->reply.text);
 		o.code = (unsigned short)code;
 		smtp_fail(s, &o);
-	} else {
+	} else if (!goes_in_parts(t, &o)) {
 		decide_all(s, t, &o);
 	}
 }
@@ -504,7 +685,10 @@ ready_reply(struct smtp *s)
 	struct smtp_transaction *t = &s->tx[0];
 	enum kind kind = kind_of(t, t->receive);
 
-	kinds[kind].reply(s, t);
+	if (!t->back)
+		kinds[kind].reply(s, t);
+	else if (is_class(s, 3))
+		broken(s, "wants data, but accepted no sender");
 	/* LMTP: one dot, a reply for each recipient. */
 	if (!s->closed && (kind != DOT || t->undecided == 0))
 		t->receive = step_after(t, t->receive);
@@ -591,9 +775,9 @@ advance(struct smtp *s)
 			finish(s, &s->tx[0]);
 			fill(s);
 		}
-		if (s->quit && s->tx_count == 0) {
+		if ((s->quit || s->leaving) && s->tx_count == 0) {
 			struct outcome o = outcome_make(DELIVERED, 0, 0, "done");
-			leave(s, &o);
+			leave(s, s->leaving ? &s->session : &o);
 		}
 	}
 	if (s->state == AT_QUIT && s->out_end == 0)
@@ -727,7 +911,7 @@ smtp_want(const struct smtp *s)
 		want |= SMTP_BODY;
 	if (s->state != AT_QUIT)
 		want |= SMTP_RECEIVE;
-	if (s->state == AT_READY && !s->quit && s->tx_count < 2)
+	if (s->state == AT_READY && !s->quit && !s->leaving && s->tx_count < 2)
 		want |= SMTP_MESSAGE;
 	return want;
 }
@@ -831,17 +1015,13 @@ refuse_unsendable(struct smtp *s, struct smtp_transaction *t)
 void
 smtp_send(struct smtp *s, const struct smtp_message *m)
 {
-	struct smtp_transaction *t = &s->tx[s->tx_count];
-
 	if (!(smtp_want(s) & SMTP_MESSAGE)) {
 		s->config->finished(s->config->ctx, m, false);
 		return;
 	}
-	s->tx_count++;
-	*t = (struct smtp_transaction){.m = m, .undecided = m->rcpt_count,
-				       .end = m->rcpt_count + (m->chunk > 0 ? DATA : DOT)};
-	memset(m->state, UNDECIDED, m->rcpt_count);
+	struct smtp_transaction *t = begin(s, m);
 	refuse_unsendable(s, t);
+	obey_limit(s, t);
 	if (t->undecided == 0)
 		finish(s, t);
 	advance(s);

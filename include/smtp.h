@@ -32,7 +32,8 @@ struct smtp_message {
 	 * which smtp_takes_chunks must have allowed. 0: by DATA. */
 	uint64_t chunk;
 	bool eightbit;           /* BODY=8BITMIME where offered */
-	unsigned char *state;    /* rcpt_count bytes for the engine's use */
+	unsigned char *state;    /* rcpt_count bytes for the engine's use: zero at first, and as
+				    it left them where the rest of the message goes again */
 	void *ctx;               /* the caller's */
 };
 
@@ -50,8 +51,9 @@ struct smtp_config {
 	/* One recipient's verdict. */
 	void (*verdict)(void *ctx, const struct smtp_message *m, size_t rcpt,
 			const struct outcome *o);
-	/* The engine lets go of m. tried false: no verdict was given for any recipient, nothing
-	 * of it was accepted, nor can have been: it may go over another connection at once. */
+	/* The engine lets go of m. tried false: nothing was accepted, nor can have been, for the
+	 * recipients that had no verdict so far: m may go over another connection at once, for
+	 * them alone. */
 	void (*finished)(void *ctx, const struct smtp_message *m, bool tried);
 	/* One line of dialogue for -v, without CRLF, secrets masked. from_server or ours. May be
 	 * NULL. */
@@ -75,6 +77,10 @@ struct smtp {
 	unsigned state;              /* of the session, see smtp.c */
 	bool tls_up, tls_verified, closed, quit;
 	bool decided;                /* there was a verdict for some recipient */
+	bool took;                   /* a message, for some recipient */
+	bool stumbled;               /* it ended, not as a session should, upon a message */
+	bool leaving;                /* once all in hand are answered: session says why */
+	size_t rcpt_limit;           /* in one transaction, as the server has shown; 0: none */
 	struct str binding;          /* of TLS, as sasl_pick's */
 	bool reset;                  /* RSET must precede the next MAIL */
 	struct offer offer;          /* of the newest EHLO */
@@ -86,8 +92,10 @@ struct smtp {
 		 * command to put out, the next to be answered, one past the last to be put out. */
 		size_t send, receive, end;
 		size_t undecided;    /* recipients without a verdict */
+		size_t accepted;     /* RCPTs */
 		bool tried;          /* MAIL was accepted, or there was a verdict */
 		bool body;           /* is to go out now, or is on its way */
+		bool back;           /* is given back once its commands are answered */
 	} tx[2];
 	unsigned tx_count;
 	struct reply reply;

@@ -23,6 +23,7 @@ struct message {
 	struct notify notifies[RCPTS];
 	unsigned char state[RCPTS];
 	unsigned verdicts[RCPTS], finished;
+	bool untried;
 	struct buf text, body;    /* what m points into; the body */
 };
 
@@ -84,9 +85,10 @@ on_finished(void *ctx, const struct smtp_message *m, bool tried)
 	if (message->finished++)
 		fail(p, "finished twice");
 	for (size_t i = 0; i < m->rcpt_count; i++)
-		if (message->verdicts[i] != (tried ? 1 : 0))
-			fail(p, "%u verdicts for %.*s at the end of a message that was %stried",
-			     message->verdicts[i], STR_ARG(m->rcpts[i]), tried ? "" : "not ");
+		if (message->verdicts[i] != 1 && tried)
+			fail(p, "%u verdicts for %.*s at the end of a message that was tried",
+			     message->verdicts[i], STR_ARG(m->rcpts[i]));
+	message->untried = !tried;
 	buf_print(&p->events, "%s %.*s\n", tried ? "done" : "untried", STR_ARG(m->sender));
 }
 
@@ -163,6 +165,8 @@ settle(struct play *p)
 		bool out = smtp_output(&p->smtp).len > 0;
 		if (out != !!(want & SMTP_SEND) || (out && (want & (SMTP_BODY | SMTP_STARTTLS))))
 			fail(p, "wants %u and has %soutput", want, out ? "" : "no ");
+		while (p->handed < p->made && p->messages[p->handed].finished)
+			p->handed++;
 		if ((want & SMTP_MESSAGE) && p->handed < p->made)
 			hand_over(p, &p->messages[p->handed++]);
 		else if (want & SMTP_SEND)
@@ -402,6 +406,19 @@ tls(struct play *p, struct str how)
 	settle(p);
 }
 
+/* A new connection, for all that came back untried. */
+static void
+start_again(struct play *p)
+{
+	if (!(smtp_want(&p->smtp) & SMTP_CLOSED))
+		fail(p, "the session is not closed");
+	for (size_t i = 0; i < p->made; i++)
+		p->messages[i].finished -= p->messages[i].untried;
+	p->handed = 0;
+	smtp_init(&p->smtp, &p->config);
+	settle(p);
+}
+
 static void
 break_off(struct play *p, const struct outcome o)
 {
@@ -451,6 +468,8 @@ obey(struct play *p, struct str line, struct buf *server)
 		tls(p, rest);
 	else if (str_eq(verb, STR("race")))
 		p->race = true;
+	else if (str_eq(verb, STR("again")))
+		start_again(p);
 	else if (str_eq(verb, STR("quit")))
 		smtp_quit(&p->smtp), settle(p);
 	else if (str_eq(verb, STR("close")))
