@@ -33,28 +33,33 @@ crew_free(struct crew *c)
 	*c = (struct crew){0};
 }
 
+/* The worker whose mail would be mail of this key; r: of this very route. */
 static struct crew_worker *
-find(const struct crew *c, const struct route *r)
+find(const struct crew *c, uint32_t key, const struct route *r, bool alone)
 {
 	for (size_t n = 0; n < c->slots; n++) {
 		struct crew_worker *w = &c->slot[n];
-		if (w->pid && !w->local && !w->failed && route_same(&w->route, r))
+		if (!w->pid || w->local || w->failed || w->alone != alone)
+			continue;
+		if (alone || (w->route.key == key && (!r || route_same(&w->route, r))))
 			return w;
 	}
 	return NULL;
 }
 
+static bool
+takes_more(const struct crew_worker *w)
+{
+	return !w->alone && w->jobs < CREW_JOBS;
+}
+
 bool
-crew_has_room(const struct crew *c, uint32_t key)
+crew_has_room(const struct crew *c, uint32_t key, bool alone)
 {
 	bool local = key == ROUTE_LOCAL_KEY;
+	const struct crew_worker *w = local ? NULL : find(c, key, NULL, alone);
 
-	for (size_t n = 0; n < c->slots && !local; n++) {
-		const struct crew_worker *w = &c->slot[n];
-		if (w->pid && !w->local && !w->failed && w->route.key == key)
-			return w->jobs < CREW_JOBS;
-	}
-	return (local ? c->locals : c->relays) < c->limit;
+	return w ? takes_more(w) : (local ? c->locals : c->relays) < c->limit;
 }
 
 /* A slot with a running child, or NULL. In the child: returns with *child as its end, and
@@ -116,20 +121,21 @@ destination(const struct conf *c, const struct route *r)
 }
 
 struct crew_worker *
-crew_relay(struct crew *c, const struct conf *conf, const struct route *r)
+crew_relay(struct crew *c, const struct conf *conf, const struct route *r, bool alone)
 {
-	struct crew_worker *w = find(c, r);
+	struct crew_worker *w = find(c, r->key, r, alone);
 	struct worker_link child;
 	pid_t pid = -1;
 
 	if (w)
-		return w->jobs < CREW_JOBS ? w : NULL;
+		return takes_more(w) ? w : NULL;
 	w = start(c, false, -1, &child, &pid);
 	if (pid == 0) {
 		struct destination to = destination(conf, r);
 		relay_run(conf, &to, &child);
 	}
 	if (w) {
+		w->alone = alone;
 		w->route = *r;
 		fmt_print(w->domain, sizeof w->domain, "%.*s", STR_ARG(r->domain));
 		w->route.domain = str_of(w->domain);

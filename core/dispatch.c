@@ -76,9 +76,9 @@ dispatch_is_idle(const struct dispatch *d)
 }
 
 bool
-dispatch_has_room(const struct dispatch *d, uint32_t key)
+dispatch_has_room(const struct dispatch *d, uint32_t key, bool alone)
 {
-	return outage_may_be(&d->outages, key, clock_ms()) || crew_has_room(&d->crew, key);
+	return outage_may_be(&d->outages, key, clock_ms()) || crew_has_room(&d->crew, key, alone);
 }
 
 static bool
@@ -108,13 +108,20 @@ dispatch_release(struct dispatch *d, const struct attempt *a)
 	}
 }
 
+/* It gets no further job. */
+static void
+finish(struct crew_worker *w)
+{
+	worker_send(&w->link, &(struct worker_frame){.kind = WORKER_FINISH, .fd = -1});
+}
+
 void
 dispatch_finish(struct dispatch *d)
 {
 	for (size_t n = 0; n < d->crew.slots; n++) {
 		struct crew_worker *w = &d->crew.slot[n];
 		if (w->pid && !w->local)
-			worker_send(&w->link, &(struct worker_frame){.kind = WORKER_FINISH, .fd = -1});
+			finish(w);
 	}
 }
 
@@ -210,12 +217,14 @@ static void
 assign_relay(struct dispatch *d, struct attempt *a, size_t n, const struct route *r)
 {
 	const struct outcome *dead = outage_find(&d->outages, r, clock_ms());
-	struct crew_worker *w = dead ? NULL : crew_relay(&d->crew, &d->site->conf, r);
+	struct crew_worker *w = dead ? NULL : crew_relay(&d->crew, &d->site->conf, r, a->alone);
 
 	if (dead)
 		attempt_record(a, n, dead, (struct str){0});
 	else if (w && !crew_has_job(w, a->number))
 		send_job(d, a, n, w);
+	if (w && a->alone)
+		finish(w);
 }
 
 static void
@@ -226,7 +235,7 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 	struct attempt_content c;
 	struct buf full = {0};
 
-	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY))
+	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY, false))
 		return;
 	if (rcpt.kind == JOURNAL_ALIAS && !alias)
 		rcpt.kind = JOURNAL_ADDRESS;
@@ -318,12 +327,12 @@ static void
 on_done(struct attempt *a, struct crew_worker *w,
 	const struct worker_frame *f)
 {
-	struct outcome none = outcome_make(TEMPFAIL, 0, 0, "not attempted");
-
 	crew_drop_job(w, f->job);
 	/* The last verdict may have ended the message already. */
-	if (a)
-		take_back(a, w, f->place[0] ? &none : NULL);
+	if (!a)
+		return;
+	a->alone = a->alone || f->place[0];
+	take_back(a, w, &f->outcome);
 }
 
 static void
@@ -418,6 +427,7 @@ on_end(struct dispatch *d, struct crew_worker *w)
 		log_error("a delivery process died");
 	for (struct attempt *a = d->attempts; a; a = a->next) {
 		bool in_hand = last.jobs && last.job[0] == a->number;
+		a->alone = a->alone || (!orderly && !last.local && in_hand);
 		take_back(a, w, last.local || (!orderly && in_hand) ? &died : NULL);
 	}
 }

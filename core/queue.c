@@ -164,6 +164,7 @@ put_back(struct queue *q, struct attempt *a, int64_t due)
 	item->active = false;
 	item->due = due;
 	item->key = key_of(q, a);
+	item->alone = a->alone;
 	dispatch_drop(&q->dispatch, a);
 }
 
@@ -253,6 +254,7 @@ start(struct queue *q, struct agenda_item *item)
 		item->busy = 0;
 		dispatch_add(&q->dispatch, a);
 		a->urgent = item->urgent;
+		a->alone = item->alone;
 		item->urgent = false;
 		plan(q, a, a->urgent);
 		return;
@@ -283,7 +285,8 @@ admit(struct queue *q)
 		size_t before = q->agenda.count;
 		bool ready = item->due <= now || (item->urgent && !item->busy);
 		if (ready && !item->active && !item->refused &&
-		    (item->key == AGENDA_ANY || dispatch_has_room(&q->dispatch, item->key)))
+		    (item->key == AGENDA_ANY ||
+		     dispatch_has_room(&q->dispatch, item->key, item->alone)))
 			start(q, item);
 		n += q->agenda.count == before;
 	}

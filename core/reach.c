@@ -17,6 +17,7 @@
 enum {
 	RESOLVER_MAX = 64 << 10,
 	NONCE = sizeof ((struct reach *)0)->nonce - 1,
+	STUMBLES = 2, /* of a server, upon one message and then another: it is out of order */
 };
 
 /* --- preparation, with all rights ------------------------------------------------------ */
@@ -192,10 +193,10 @@ dial(struct reach *r, const struct dns_address *a, struct outcome *why)
 	return fd;
 }
 
+/* A session, or none. */
 static bool
-try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
+converse(struct reach *r, const struct dns_address *a, struct outcome *why)
 {
-	name_peer(r, a);
 	log_debug("connecting to %.*s", STR_ARG(r->peer));
 	int fd = dial(r, a, why);
 	if (fd < 0) {
@@ -204,7 +205,59 @@ try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
 	}
 	make_nonce(r);
 	*why = talk_run(r->talk, fd, buf_view(&r->peer));
-	return r->talk->smtp.decided || why->verdict == DELIVERED;
+	return true;
+}
+
+/* TLS was an offer that turned out to be void. What may go in clear does, as it would without
+ * the offer; a password may not. */
+static bool
+goes_in_clear(struct reach *r, const struct outcome *why)
+{
+	struct smtp_config *c = &r->talk->config;
+
+	if (!r->talk->tls_failed || c->tls != URL_TLS_OFFERED || c->user.len > 0)
+		return false;
+	log_warn("TLS with %.*s failed, going on in clear: %s", STR_ARG(r->peer), why->text);
+	c->tls = URL_TLS_NONE;
+	return true;
+}
+
+/* What the last session came to. True: the server is one to have mail with. */
+static bool
+judge(struct reach *r, const struct outcome *why)
+{
+	const struct smtp *s = &r->talk->smtp;
+
+	if (s->took)
+		r->stumbles = 0;
+	else if (s->stumbled)
+		r->stumbles++;
+	if (s->stumbled && !s->decided)
+		r->stumble = *why;
+	return (s->decided && r->stumbles < STUMBLES) || why->verdict == DELIVERED;
+}
+
+/* The server has ended a session that was worth having, and there is mail. A command that leads
+ * to a server does so once. */
+static bool
+goes_on(const struct reach *r, const struct outcome *why)
+{
+	return why->verdict != DELIVERED && !r->conf->helper && r->talk->expects(r->talk->ctx);
+}
+
+static bool
+try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
+{
+	enum url_tls tls = r->talk->config.tls;
+	bool connected, good;
+
+	name_peer(r, a);
+	do {
+		connected = converse(r, a, why);
+		good = connected && judge(r, why);
+	} while (connected && (goes_in_clear(r, why) || (good && goes_on(r, why))));
+	r->talk->config.tls = tls;
+	return good;
 }
 
 /* One server by all its addresses, until one works. */
@@ -258,6 +311,7 @@ try_exchangers(struct reach *r, struct outcome *why)
 bool
 reach_run(struct reach *r, struct outcome *why)
 {
+	r->stumble.text[0] = '\0';
 	if (r->to->domain[0])
 		return try_exchangers(r, why);
 	*why = outcome_make(TEMPFAIL, 4, 4, "every smarthost line has a from= for other "

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "relay.h"
+#include "clock.h"
 #include "encode.h"
 #include "io.h"
 #include "log.h"
@@ -14,7 +15,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { RAW = 2 << 10 }; /* read from the message at a time */
+enum {
+	RAW = 2 << 10,   /* read from the message at a time */
+	MOMENT_MS = 500, /* for the runner to answer a verdict with the next message */
+};
 
 /* A message under way. */
 struct job {
@@ -37,6 +41,10 @@ struct relay {
 	struct reach reach;
 	struct talk talk;
 	struct job jobs[2];
+	struct job *waiting[2];  /* for the engine, oldest first */
+	unsigned waiting_count;
+	bool finish;             /* the runner has nothing more */
+	bool blamed;             /* a message, for the end of a session; none was taken since */
 };
 
 static void
@@ -87,21 +95,61 @@ on_verdict(void *ctx, const struct smtp_message *m, size_t rcpt, const struct ou
 	struct relay *r = ctx;
 	struct job *j = m->ctx;
 
+	r->blamed = r->blamed && o->verdict != DELIVERED;
 	tell(r, &(struct worker_frame){
 		.kind = WORKER_OUTCOME, .job = j->number, .number = j->parcel.numbers[rcpt],
 		.place = {o->passed}, .outcome = *o, .relay = buf_view(&r->reach.peer), .fd = -1,
 	});
 }
 
+/* fatal: the session ended on it. why: the verdict for those that have none. */
+static void
+let_go(struct relay *r, struct job *j, bool fatal, const struct outcome *why)
+{
+	tell(r, &(struct worker_frame){
+		.kind = WORKER_DONE, .job = j->number, .place = {fatal}, .outcome = *why,
+		.fd = -1,
+	});
+	end_job(j);
+}
+
 static void
 on_finished(void *ctx, const struct smtp_message *m, bool tried)
 {
-	struct job *j = m->ctx;
+	struct outcome none = outcome_make(TEMPFAIL, 0, 0, "not attempted");
+	struct relay *r = ctx;
 
-	tell(ctx, &(struct worker_frame){
-		.kind = WORKER_DONE, .job = j->number, .place = {tried}, .fd = -1,
-	});
-	end_job(j);
+	if (tried)
+		let_go(r, m->ctx, r->talk.smtp.closed, &none);
+	else
+		r->waiting[r->waiting_count++] = m->ctx;
+}
+
+static struct job *
+first_waiting(struct relay *r)
+{
+	struct job *j = r->waiting[0];
+
+	r->waiting[0] = r->waiting[1];
+	r->waiting_count--;
+	return j;
+}
+
+/* What the runner has sent, if there is something. */
+static void
+receive(struct relay *r)
+{
+	struct job *j = &r->jobs[r->jobs[0].used];
+	struct worker_frame f;
+
+	int got = worker_receive(r->runner, &f);
+	if (got < 0)
+		_exit(EX_TEMPFAIL);
+	if (got > 0 && f.kind == WORKER_JOB) {
+		begin_job(j, &f);
+		r->waiting[r->waiting_count++] = j;
+	}
+	r->finish = got > 0 && f.kind == WORKER_FINISH;
 }
 
 static void
@@ -162,22 +210,32 @@ hand_over(struct job *j, struct smtp *s)
 	smtp_send(s, &j->message);
 }
 
-/* A parcel that the runner has sent, if there is one, goes to the engine. */
 static bool
 next(void *ctx, struct smtp *s)
 {
 	struct relay *r = ctx;
-	struct job *j = &r->jobs[r->jobs[0].used];
-	struct worker_frame f;
 
-	int got = worker_receive(r->runner, &f);
-	if (got < 0)
-		_exit(EX_TEMPFAIL);
-	if (got > 0 && f.kind == WORKER_JOB) {
-		begin_job(j, &f);
-		hand_over(j, s);
-	}
-	return got == 0 || f.kind != WORKER_FINISH;
+	if (r->waiting_count == 0 && !r->finish)
+		receive(r);
+	if (r->waiting_count > 0)
+		hand_over(first_waiting(r), s);
+	else
+		return !r->finish;
+	return true;
+}
+
+static bool
+expects(void *ctx)
+{
+	struct relay *r = ctx;
+	int64_t deadline = clock_ms() + MOMENT_MS;
+
+	do {
+		if (r->waiting_count == 0 && !r->finish)
+			receive(r);
+	} while (r->waiting_count == 0 && !r->finish &&
+		 net_wait(r->runner->fd, POLLIN, -1, deadline) > 0);
+	return r->waiting_count > 0;
 }
 
 static ptrdiff_t
@@ -207,6 +265,21 @@ body(void *ctx, const struct smtp_message *m, bool from_start, bool eightbit, ch
 	return n;
 }
 
+/* No server has answered for any message that waits. If that may lie in the first of them, that
+ * one alone is deferred. True: others may go; but if another one comes to the same end, it lies
+ * in the servers. */
+static bool
+blame_first(struct relay *r)
+{
+	bool again = r->blamed;
+
+	if (!*r->reach.stumble.text || r->waiting_count == 0)
+		return false;
+	r->blamed = true;
+	let_go(r, first_waiting(r), true, &r->reach.stumble);
+	return !again;
+}
+
 _Noreturn void
 relay_run(const struct conf *c, const struct destination *to, struct worker_link *runner)
 {
@@ -219,13 +292,19 @@ relay_run(const struct conf *c, const struct destination *to, struct worker_link
 	r.talk.config.ctx = r.talk.ctx = &r;
 	r.talk.more = runner->fd;
 	r.talk.next = next;
+	r.talk.expects = expects;
 	r.talk.body = body;
 	reach_prepare(&r.reach, c, to, &r.talk);
-	if (!reach_run(&r.reach, &why))
-		tell(&r, &(struct worker_frame){
-			.kind = WORKER_SESSION, .outcome = why, .relay = buf_view(&r.reach.peer),
-			.fd = -1,
-		});
+	while (!reach_run(&r.reach, &why)) {
+		bool others = blame_first(&r);
+		if (!others)
+			tell(&r, &(struct worker_frame){
+				.kind = WORKER_SESSION, .outcome = why,
+				.relay = buf_view(&r.reach.peer), .fd = -1,
+			});
+		if (!others || !expects(&r))
+			break;
+	}
 	reach_free(&r.reach);
 	_exit(EX_OK);
 }

@@ -24,6 +24,7 @@ start_tls(struct talk *t)
 
 	channel_start_tls(c, t->config.host, t->trust, t->connect_timeout);
 	check_channel(t);
+	t->tls_failed = c->over;
 	if (!c->over)
 		smtp_tls_up(&t->smtp, c->trust.verified,
 			    (struct str){(const char *)c->trust.binding, c->trust.binding_len});
@@ -175,7 +176,7 @@ talk_run(struct talk *t, int fd, struct str peer)
 	t->config.trace = log_is_verbose() ? trace : NULL;
 	channel_open(&t->channel, fd, peer);
 	smtp_init(&t->smtp, &t->config);
-	t->body_begun = false;
+	t->tls_failed = t->body_begun = t->finishing = false;
 	t->piece_start = t->piece_end = 0;
 	if (t->config.tls == URL_TLS_IMPLICIT)
 		start_tls(t);

@@ -13,6 +13,7 @@ struct agenda_item {
 	char id[SPOOL_ID + 1];
 	bool urgent;      /* an operator asked: due whatever the journal says */
 	bool active;      /* claimed: under way */
+	bool alone;       /* an attempt's (attempt.h) */
 	bool refused;     /* nothing that can be delivered: until it is touched */
 	uint16_t busy;    /* times in a row that somebody else had it locked */
 	uint32_t key;     /* of its destination (route.h); AGENDA_ANY: several, or not known */

@@ -18,6 +18,7 @@ struct crew_worker {
 	unsigned char number;    /* of the slot */
 	struct worker_link link;
 	bool local, alias;       /* alias: it speaks for the aliases file */
+	bool alone;              /* has one job and gets no other */
 	uint32_t job[CREW_JOBS]; /* their numbers, oldest first */
 	unsigned jobs;
 	bool failed;             /* its destination cannot be used: it is on its way out */
@@ -37,12 +38,13 @@ struct crew {
 void crew_init(struct crew *c, size_t limit);
 void crew_free(struct crew *c); /* ends all that are still at work */
 
-/* The relay worker for this route that can take one more job: the one there is, or a new one.
- * NULL: not now. */
-struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r);
+/* The relay worker for this route that can take one more job: the one there is, or a new one;
+ * alone: one for this job and no other, of which there is one at a time. NULL: not now. */
+struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
+			       bool alone);
 
 /* Whether there is likely to be room for mail of this key (route.h). */
-bool crew_has_room(const struct crew *c, uint32_t key);
+bool crew_has_room(const struct crew *c, uint32_t key, bool alone);
 
 /* Starts a delivery to a mailbox. NULL: not now, or with errno not EAGAIN the system said no. */
 struct crew_worker *crew_local(struct crew *c, const struct local_job *job);

@@ -45,8 +45,8 @@ struct route dispatch_route(const struct dispatch *d, const struct attempt *a, s
 void dispatch_assign(struct dispatch *d, struct attempt *a);
 
 /* Whether mail of that key (route.h) is likely to get somewhere now: to a worker, or at once
- * to the verdict that its destination is out of order. */
-bool dispatch_has_room(const struct dispatch *d, uint32_t key);
+ * to the verdict that its destination is out of order. alone: an attempt's. */
+bool dispatch_has_room(const struct dispatch *d, uint32_t key, bool alone);
 
 /* A worker keeps a mailbox locked until a's verdict is on disk; release when it is. */
 bool dispatch_keeps_lock(const struct dispatch *d, const struct attempt *a);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A destination's servers, each by each address in order, until one takes us as far as mail.
- * What all of that needs (passwords, CA bundle, names) is read first; then rights are given up.
+ * A destination's servers, each by each address in order, until one takes us as far as mail;
+ * and that one again, if it ends the connection while there is mail, for as long as something
+ * comes of it. What all of that needs (passwords, CA bundle, names) is read first; then rights
+ * are given up.
  */
 #ifndef REACH_H
 #define REACH_H
@@ -31,6 +33,8 @@ struct reach {
 	const struct url *server;
 	struct buf peer;         /* "mail.example[192.0.2.1]:25", or "": none yet */
 	char nonce[25];
+	unsigned stumbles;       /* sessions in a row that ended upon a message and took none */
+	struct outcome stumble;  /* why the last of them did, where a message came back untried */
 };
 
 /* Reads what is needed and gives up all other rights of this process. talk has its callbacks;
@@ -38,8 +42,9 @@ struct reach {
 void reach_prepare(struct reach *r, const struct conf *conf, const struct destination *to,
 		   struct talk *talk);
 
-/* A session with each server in turn. True: one of them took us as far as a message, or a
- * session ended in order, which is then what there is; else *why. */
+/* Sessions with each server in turn. True: one of them took us as far as a message, or a
+ * session ended in order, and there is no more mail. Else *why; with r->stumble.text that is not
+ * "", it may be true of the first message alone that talk's next has to offer. */
 bool reach_run(struct reach *r, struct outcome *why);
 
 void reach_free(struct reach *r); /* secrets are wiped */

@@ -22,6 +22,8 @@ struct talk {
 	/* The engine can take a message: smtp_send, if there is one. False: there will be no
 	 * more. */
 	bool (*next)(void *ctx, struct smtp *s);
+	/* Whether next has one now, or will in a moment: waits for that. */
+	bool (*expects)(void *ctx);
 	/* The next bytes of m's body, as wire.h makes them; cap is TALK_PIECE. 0: the end; -1 with
 	 * *why: it cannot be read. from_start: of the body. eightbit: as encode_init's. */
 	ptrdiff_t (*body)(void *ctx, const struct smtp_message *m, bool from_start, bool eightbit,
@@ -30,6 +32,7 @@ struct talk {
 	/* The session's own. */
 	struct channel channel;
 	struct smtp smtp;
+	bool tls_failed;       /* the handshake */
 	bool body_begun, body_over;
 	char piece[8 << 10];   /* made for the wire, not yet sent */
 	size_t piece_start, piece_end;

@@ -28,8 +28,9 @@ struct worker_frame {
 	enum worker_kind kind;
 	uint32_t job;            /* the runner's number for the message */
 	uint32_t number;         /* recipient, index in the journal */
-	uint64_t place[3];       /* MAILBOX: device, inode, start; DONE: place[0] is 1 if tried;
-	                            OUTCOME: place[0] is outcome.passed */
+	uint64_t place[3];       /* MAILBOX: device, inode, start; OUTCOME: place[0] is
+	                            outcome.passed; DONE: place[0] is 1 where a session ended on it,
+	                            and outcome is for the recipients that had none */
 	struct outcome outcome;
 	struct str relay;        /* OUTCOME: who took or refused it, "mail.example[192.0.2.1]:25" */
 	struct str payload;      /* JOB: see parcel.h; EXPAND: see local.h */
