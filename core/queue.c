@@ -457,16 +457,21 @@ all_tried(const struct agenda *a)
 	return agenda_next_due(a) > clock_ms();
 }
 
+/* But for workers that take their leave of servers. */
+static bool
+is_done(const struct queue *q)
+{
+	if (q->options->stay || q->dispatch.attempt_count > 0 || q->rescan)
+		return false;
+	return q->conf->defer ? all_tried(&q->agenda) : agenda_live(&q->agenda) == 0;
+}
+
 static bool
 is_over(const struct queue *q)
 {
 	if (q->stop_due && (q->dispatch.attempt_count == 0 || clock_ms() >= q->stop_due))
 		return true;
-	if (q->options->stay || !dispatch_is_idle(&q->dispatch) || q->rescan)
-		return false;
-	if (q->conf->defer)
-		return all_tried(&q->agenda);
-	return agenda_live(&q->agenda) == 0;
+	return dispatch_is_idle(&q->dispatch) && is_done(q);
 }
 
 static void
@@ -516,6 +521,9 @@ run(struct queue *q)
 			break;
 		if (dispatch_is_idle(&q->dispatch) && q->dispatch.attempts_made > 0)
 			hush(q);
+		/* Somebody may wait for the end of -q: no worker waits for more mail. */
+		if ((q->conf->defer || q->options->now) && is_done(q))
+			dispatch_finish(&q->dispatch);
 		wait_and_listen(q);
 		record_progress(q);
 	}
