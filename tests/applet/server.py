@@ -19,6 +19,9 @@ usage: server.py DIR [KEY=VALUE...]
                         another, or one that is not tls-server-end-point
     lmtp=yes            LHLO, and after the dot a reply for each recipient
     drip=yes            every reply one byte at a time
+    rcpts=N             recipients in one transaction
+    mails=N             messages in one connection; then, for MAIL,
+    enough=ACTION       (default: 421 4.7.0 enough for one connection)
     STAGE[#N][:WORD]=ACTION
 
 STAGE is greeting, handshake, ehlo, starttls, auth, mail, rcpt, data, bdat, body, dot or quit; #N
@@ -100,7 +103,8 @@ class Script:
         self.options = {
             "listen": "127.0.0.1", "port": "0", "up": "", "tls": "no", "cert": "", "mechanisms": "",
             "ehlo": "PIPELINING|8BITMIME|SIZE", "user": "joe", "binding": "right",
-            "lmtp": "no", "drip": "no",
+            "lmtp": "no", "drip": "no", "rcpts": "1000", "mails": "1000",
+            "enough": "421 4.7.0 enough for one connection",
         }
         self.options["password"] = sys.stdin.readline().rstrip("\n")
         self.actions = []
@@ -269,6 +273,7 @@ class Session:
         self.pipelining = "PIPELINING" in script.ehlo
         self.known = not script.mechanisms
         self.hello = self.muted = False
+        self.kept = 0
         self.reset()
 
     def start_tls(self):
@@ -553,6 +558,12 @@ class Session:
             self.reply("530 5.7.0 authentication required")
             return
 
+        if self.kept >= int(self.script.mails):
+            if self.script.enough == "hangup":
+                raise Gone
+            self.reply(self.script.enough)
+            return
+
         def usual():
             self.sender = line[10:].split(" ")[0]
             self.reply("250 2.1.0 sender ok")
@@ -561,6 +572,10 @@ class Session:
     def do_rcpt(self, line, rest):
         if self.sender is None:
             self.reply("503 5.5.1 MAIL first")
+            return
+
+        if len(self.recipients) >= int(self.script.rcpts):
+            self.reply("452 4.5.3 too many recipients")
             return
 
         def usual():
@@ -614,6 +629,7 @@ class Session:
         def keep(who):
             nonlocal kept
             if not kept:
+                self.kept += 1
                 self.record.keep(self.number, sender, who, bytes(lines))
             kept = True
 
