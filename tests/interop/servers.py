@@ -76,6 +76,7 @@ virtual_mailbox_maps = texthash:/etc/postfix/users
 virtual_uid_maps = static:1234
 virtual_gid_maps = static:1234
 virtual_mailbox_limit = 0
+recipient_delimiter = +
 """
 POSTFIX_MASTER = """
 {address}:25  inet n - n - - smtpd
@@ -83,6 +84,9 @@ POSTFIX_MASTER = """
 {address}:26  inet n - n - - smtpd -o smtpd_tls_security_level=may
 {address}:587 inet n - n - - smtpd -o smtpd_tls_security_level=encrypt {auth}
 {address}:465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes {auth}
+{address}:27  inet n - n - - smtpd -o smtpd_recipient_limit=3
+{address}:28  inet n - n - - smtpd -o smtpd_recipient_limit=3 -o smtpd_recipient_overshoot_limit=1
+{address}:29  inet n - n - - smtpd -o smtpd_client_message_rate_limit=3
 pickup    unix n - n 60 1 pickup
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
@@ -124,6 +128,8 @@ acl_smtp_rcpt = rcpt
 log_file_path = /var/log/exim4/%slog
 never_users =
 keep_environment =
+recipients_max = 5
+smtp_accept_max_per_connection = 10
 begin acl
 rcpt:
   deny    message = a password is needed here
@@ -137,6 +143,8 @@ users:
   driver = accept
   domains = +ours
   local_parts = joe : ann
+  local_part_suffix = +*
+  local_part_suffix_optional
   transport = keep
 begin transports
 keep:
@@ -171,6 +179,8 @@ OPENSMTPD = """
 pki opensmtpd.example cert "{certs}/good.pem"
 pki opensmtpd.example key "{certs}/good.key"
 table users file:/etc/opensmtpd.users
+smtp limit max-mails 10
+smtp limit max-rcpt 5
 listen on {address} port 25 hostname opensmtpd.example
 listen on {address} port 26 tls pki opensmtpd.example
 listen on {address} port 587 tls-require pki opensmtpd.example auth <users>

@@ -338,6 +338,49 @@ def play_mechanism(server, mechanism):
     return Row("auth", f"{server} | {mechanism} | {'failed' if result[1] else 'ok'}", [result])
 
 
+# How much servers take at once. words: what those hear who come too late, or None.
+
+Limit = namedtuple("Limit", "server name url messages rcpts sent words")
+LIMITS = (
+    Limit("postfix", "3 recipients", "smtp://127.0.0.2:27", 2, 8, 2, None),
+    Limit("postfix", "3 recipients, more are errors", "smtp://127.0.0.2:28", 2, 8, 2, None),
+    Limit("postfix", "3 messages a minute", "smtp://127.0.0.2:29", 6, 1, 3, "too much mail"),
+    Limit("exim", "5 recipients", "smtp://exim.example", 2, 12, 2, None),
+    Limit("exim", "10 messages a connection", "smtp://exim.example", 25, 1, 25, None),
+    Limit("opensmtpd", "5 recipients", "smtp://opensmtpd.example", 2, 12, 2, None),
+    Limit("opensmtpd", "10 messages a connection", "smtp://opensmtpd.example", 25, 1, 25, None),
+)
+
+
+def play_limit(limit):
+    client = Client(f"{limit.server} {limit.name}", "smarthost " + limit.url)
+    rcpts = [f"joe+{n}@{DOMAIN}" for n in range(limit.rcpts)]
+    sent = [message(b"one of many\n") for _ in range(limit.messages)]
+    said = []
+
+    def check():
+        for one in sent:
+            client.post(one, *rcpts)
+        client.deliver()
+        came_to = [{client.outcome(one, rcpt)[0] for rcpt in rcpts} for one in sent]
+        must(came_to.count({"sent"}) == limit.sent, "not all were sent:", came_to)
+        for one, status in zip(sent, came_to):
+            wanted = len(rcpts) if status == {"sent"} else 0
+            servers.wait_until(lambda: len(arrived(one.mark)) >= wanted)
+            copies = arrived(one.mark)
+            must(len(copies) == wanted, len(copies), "copies for", len(rcpts))
+            for copy in copies:
+                same(one, copy[2])
+            if not wanted:
+                must(limit.words in client.reason(one, rcpts[0]), "it says something else")
+        said.append(f"{limit.sent} of {limit.messages} messages, recipients: {limit.rcpts}, "
+                    f"connections: {client.dialogue.count(': connecting to ')}")
+
+    result = attempt(f"{limit.server}, limit: {limit.name}", check, client)
+    return Row("limits", f"{limit.server} | {limit.name} | {said[0] if said else 'failed'}",
+               [result])
+
+
 # Certificates and kinds of TLS. words: None where it is delivered, else among what is said;
 # host: or a URL; lines: of the configuration.
 
@@ -654,6 +697,7 @@ def start_servers(cases):
 TABLES = {
     "servers": ("Servers", "server | over | " + " | ".join(COLUMNS)),
     "auth": ("Passwords", "server | AUTH | result"),
+    "limits": ("Limits", "server | takes | delivered in one run"),
     "tls": ("TLS", "the server has | which is | result"),
     "dns": ("Name servers", "the domain has | asked of | result"),
 }
@@ -668,6 +712,9 @@ def jobs(cases):
         for mechanism in mechanisms.split():
             yield server, f"{server}: AUTH {mechanism}", \
                 lambda s=server, m=mechanism: [play_mechanism(s, m)]
+    for limit in LIMITS:
+        yield limit.server, f"{limit.server}, limit: {limit.name}", \
+            lambda limit=limit: [play_limit(limit)]
     for case, port in cases:
         yield case.server, f"{case.server}, TLS: {case.name}", \
             lambda c=case, p=port: [play_tls(c, p)]
