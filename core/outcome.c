@@ -156,6 +156,8 @@ outcome_from_reply(unsigned code, struct str text)
 		text = rest;
 	}
 	text = str_trim(text);
+	if (text.len == 0 && first != 2)
+		text = STR("the server gave no reason");
 	o = outcome_make(o.verdict, o.subject, o.detail, "%.*s", STR_ARG(text));
 	o.code = (unsigned short)code;
 	return o;

@@ -36,7 +36,8 @@ struct outcome outcome_from_file(int err, const char *doing, const char *path);
  * enhanced status at the start of the text is taken where its class agrees with the code
  * (RFC 2034), else one is made from the code (RFC 5321 4.2: 421 is 4.3.2, 450 4.2.0, 451
  * 4.3.0, 452 4.3.1, 550 5.1.1, 552 5.3.4, 553 5.1.3, 554 5.0.0, others x.0.0). 2xx is
- * DELIVERED, 5xx PERMFAIL, all else (3xx out of place as well) TEMPFAIL. */
+ * DELIVERED, 5xx PERMFAIL, all else (3xx out of place as well) TEMPFAIL. A failure always has
+ * words. */
 struct outcome outcome_from_reply(unsigned code, struct str text);
 
 /* From a delivery command's wait status: 0 delivered; sysexits EX_NOUSER 5.1.1, EX_NOPERM
