@@ -99,7 +99,7 @@ channel_write(struct channel *c, struct str bytes)
 {
 	size_t taken;
 
-	if (c->over)
+	if (c->over || c->send_error)
 		return 0;
 	if (CONFIG_TLS && c->tls) {
 		taken = tls_write(c->tls, bytes.ptr, bytes.len);
@@ -108,8 +108,9 @@ channel_write(struct channel *c, struct str bytes)
 			taken = tls_write(c->tls, bytes.ptr, bytes.len);
 	} else {
 		ssize_t n = write(c->fd, bytes.ptr, bytes.len);
+		/* A server that has taken a message and goes has said so before. */
 		if (n < 0 && !would_wait())
-			end_lost(c, "sending", errno);
+			c->send_error = errno;
 		taken = n < 0 ? 0 : (size_t)n;
 	}
 	c->sent += taken;
@@ -128,7 +129,9 @@ channel_read(struct channel *c, char *dst, size_t cap)
 	if (c->over)
 		return 0;
 	ssize_t n = read(c->fd, dst, cap);
-	if (n == 0 || (n < 0 && !would_wait()))
+	if (n <= 0 && c->send_error)
+		end_lost(c, "sending", c->send_error);
+	else if (n == 0 || (n < 0 && !would_wait()))
 		end_lost(c, "waiting for its reply", n < 0 ? errno : 0);
 	return n < 0 ? 0 : (size_t)n;
 }

@@ -14,6 +14,7 @@ struct channel {
 	struct tls *tls;       /* NULL: in clear */
 	struct trust trust;    /* of the handshake */
 	uint64_t sent;         /* bytes taken from the caller */
+	int send_error;        /* errno: no more can be sent; what has come is read first */
 	bool over;             /* and all that came has been read */
 	struct outcome why;    /* TEMPFAIL, where it is over */
 };
