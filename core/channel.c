@@ -41,17 +41,23 @@ would_wait(void)
 	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
+static void
+end_tls(struct channel *c, const char *doing)
+{
+	struct outcome o = tls_failure(c->tls);
+
+	if (o.verdict == DELIVERED)
+		end_lost(c, doing, 0);
+	else
+		end(c, &o);
+}
+
 /* Moves records; the end counts once all that came before it has been read. */
 static void
 pump(struct channel *c)
 {
-	if (c->over || tls_pump(c->tls) == 0)
-		return;
-	struct outcome o = tls_failure(c->tls);
-	if (o.verdict == DELIVERED)
-		end_lost(c, "waiting for its reply", 0);
-	else
-		end(c, &o);
+	if (!c->over && tls_pump(c->tls))
+		end_tls(c, "waiting for its reply");
 }
 
 static void
@@ -78,7 +84,9 @@ channel_start_tls(struct channel *c, struct str name, const struct trust_config 
 	trust_init(&c->trust, trust);
 	c->tls = tls_open(c->fd, name, &c->trust);
 	while (tls_pump(c->tls) == 0 && !tls_ready(c->tls)) {
-		if (net_wait(c->fd, tls_events(c->tls), -1, deadline) == 0) {
+		/* Records without a byte in them can come faster than we take them. */
+		if (clock_ms() >= deadline ||
+		    net_wait(c->fd, tls_events(c->tls), -1, deadline) == 0) {
 			o = outcome_make(TEMPFAIL, 4, 2, "no answer from %.*s during the TLS "
 					 "handshake for %llu s", STR_ARG(c->peer),
 					 (unsigned long long)seconds);
@@ -86,12 +94,10 @@ channel_start_tls(struct channel *c, struct str name, const struct trust_config 
 			return;
 		}
 	}
-	if (!tls_ready(c->tls)) {
-		o = tls_failure(c->tls);
-		end(c, &o);
-	} else if (log_is_verbose()) {
+	if (!tls_ready(c->tls))
+		end_tls(c, "agreeing on TLS");
+	else if (log_is_verbose())
 		say_tls(c);
-	}
 }
 
 size_t

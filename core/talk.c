@@ -153,7 +153,7 @@ converse(struct talk *t)
 		idle = now_idle;
 		replies = t->smtp.replies;
 		sent = t->channel.sent;
-		if (progress || wait_for_event(t, want, deadline))
+		if (progress || (clock_ms() < deadline && wait_for_event(t, want, deadline)))
 			continue;
 		if (idle)
 			t->finishing = true;
