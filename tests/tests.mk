@@ -33,6 +33,8 @@ CHECKS = order='scripts/check-order $(ORDER)' \
 	pages='scripts/check-pages'
 # tests/table: programs that print TAP.
 TABLES = flags exits messages hostile
+# tests/hostile: the same, against servers.
+HOSTILE = replies tls smuggling
 BATS = $(patsubst tests/applet/%.bats,%,$(wildcard tests/applet/*.bats))
 
 # Everything, set-up included. Ends with "N passed, N failed".
@@ -44,6 +46,7 @@ run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
 	@MTABOX=$(abspath $B/mtabox) scripts/run-tests $(CHECKS) \
 		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
 		$(foreach t,$(TABLES),table-$t=tests/table/$t.py) \
+		$(foreach t,$(HOSTILE),hostile-$t=tests/hostile/$t.py) \
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
 		callers=tests/callers/run interop=tests/interop/run
 
