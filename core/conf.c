@@ -67,7 +67,7 @@ static const struct key keys[] = {
 	{"tls_verify", "verifycert", BOOLEAN, FIELD(tls_verify), 0, 0, "yes",
 	 "check certificates where TLS is required"},
 	{"tls_ca_file", NULL, PATH, FIELD(tls_ca_file), 0, 0, "/etc/ssl/certs/ca-certificates.crt",
-	 "certificate authorities that are trusted, PEM"},
+	 "certificate authorities that are trusted: PEM, a file or a directory"},
 	{"tls_fingerprint", "fingerprint", DIGEST, FIELD(tls_fingerprint), 0, 0, "",
 	 "SHA-256 of the one certificate that is trusted"},
 	{"tls_pin", NULL, DIGEST, FIELD(tls_pin), 0, 0, "",

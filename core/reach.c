@@ -5,11 +5,12 @@
 #include "file.h"
 #include "log.h"
 #include "net.h"
+#include "pem.h"
 #include "sandbox.h"
 #include "secret.h"
 #include "user.h"
 
-#include <fcntl.h>
+#include <errno.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -50,7 +51,8 @@ load_trust(struct reach *r)
 		trust_parse_sha256(str_of(c->tls_fingerprint), t->fingerprint) == 0;
 	t->has_pin = *c->tls_pin && trust_parse_sha256(str_of(c->tls_pin), t->pin) == 0;
 	clock_read(&t->now);
-	t->ca = file_open(c->tls_ca_file, O_RDONLY | O_NONBLOCK);
+	t->ca = pem_open(c->tls_ca_file);
+	t->ca_error = errno;
 }
 
 void

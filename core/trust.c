@@ -2,22 +2,22 @@
 #include "trust.h"
 #include "cert.h"
 #include "codec.h"
+#include "config.h"
 #include "curve.h"
 #include "date.h"
 #include "dns.h"
 #include "fmt.h"
+#include "pem.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
 	CHAIN = 16,   /* certificates taken from the server */
 	ANCHORS = 16, /* taken from the bundle: those that the chain names */
 	PATH = 8,     /* from the leaf to the last one before the anchor */
 	STEPS = 32,   /* of the search: a server may send a maze */
-	LONGEST_ANCHOR = 16 << 10,
 };
 
 struct trust_work {
@@ -195,60 +195,13 @@ is_named(const struct trust_work *w, const struct cert *anchor)
 	return false;
 }
 
-/* The bundle, read a piece at a time: a worker must not hold 200 kB for one certificate. */
-struct pem {
-	int fd;
-	off_t offset;
-	struct str ready; /* in space: read, not yet looked at */
-	char space[2048];
-};
-
-/* Fills the space behind what is ready. False: there is no more, or no room. */
+/* A directory has a bundle besides what it was made of. */
 static bool
-fill(struct pem *p)
+is_anchor(const struct trust_work *w, const struct cert *c)
 {
-	size_t have = p->ready.len;
-
-	if (have > 0)
-		memmove(p->space, p->ready.ptr, have);
-	p->ready.ptr = p->space;
-	ssize_t n = pread(p->fd, p->space + have, sizeof p->space - have, p->offset);
-	if (n <= 0)
-		return false;
-	p->offset += n;
-	p->ready.len += (size_t)n;
-	return true;
-}
-
-/* A line longer than the space comes in pieces. */
-static bool
-take_line(struct pem *p, struct str *line)
-{
-	if (str_find(p->ready, '\n') == p->ready.len && !fill(p) && p->ready.len == 0)
-		return false;
-	*line = str_trim(str_cut(&p->ready, '\n'));
-	return true;
-}
-
-/* The next certificate's DER. False: there is none. */
-static bool
-take_pem(struct pem *p, struct buf *der)
-{
-	struct str line;
-	bool inside = false;
-
-	while (take_line(p, &line)) {
-		if (str_eq(line, STR("-----BEGIN CERTIFICATE-----"))) {
-			inside = true;
-			der->len = 0;
-		} else if (inside && str_eq(line, STR("-----END CERTIFICATE-----"))) {
+	for (size_t i = 0; i < w->anchors; i++)
+		if (str_eq(w->anchor[i].der, c->der))
 			return true;
-		} else if (inside) {
-			ptrdiff_t n = codec_unbase64(line, buf_room(der, line.len), line.len);
-			inside = n >= 0 && der->len <= LONGEST_ANCHOR;
-			der->len += inside ? (size_t)n : 0;
-		}
-	}
 	return false;
 }
 
@@ -260,8 +213,8 @@ find_anchors(struct trust_work *w, int fd)
 	struct buf der = {0};
 	struct cert c;
 
-	while (w->anchors < ANCHORS && take_pem(&p, &der)) {
-		if (cert_parse(&c, buf_view(&der)) || !is_named(w, &c))
+	while (w->anchors < ANCHORS && pem_take(&p, PEM_CERTIFICATE, &der)) {
+		if (cert_parse(&c, buf_view(&der)) || !is_named(w, &c) || is_anchor(w, &c))
 			continue;
 		w->anchor_der[w->anchors] = der;
 		w->anchor[w->anchors++] = c;
@@ -411,7 +364,8 @@ can_check(struct trust *t)
 	}
 	if (config->ca < 0)
 		return refuse(t, NULL, "no certificate can be checked without the CA bundle "
-				     "%.64s: set tls_ca_file or tls_pin", config->ca_name);
+				     "%.64s (%s): set tls_ca_file or tls_pin", config->ca_name,
+			      strerror(config->ca_error));
 	if (t->work->too_big)
 		return refuse(t, NULL, "the server sent too many certificates: set tls_pin");
 	return true;

@@ -42,7 +42,8 @@ int file_sync_parent(const char *path);
  * between the look and the rename: there the caller's rule for new names has to do. */
 int file_rename_new(int from_dir, const char *from, int to_dir, const char *to);
 
-/* Calls visit with every name in dir, in no order, dots too; not with dir's own position. */
+/* Calls visit with every name in dir, a NUL behind each, in no order, dots too; not with dir's
+ * own position. */
 int file_walk(int dir, void (*visit)(void *ctx, struct str name), void *ctx);
 
 /* Opens something that is always there and holds nothing: /dev/null, or without it the root

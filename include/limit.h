@@ -31,6 +31,8 @@ enum {
 	LIMIT_PASSWORD = 4096,         /* or an OAuth token; what password_command may say */
 	LIMIT_SASL = LIMIT_PASSWORD + 1024, /* one challenge or response, before base64 */
 	LIMIT_CHAIN = 32 << 10,        /* a server's certificates, DER */
+	LIMIT_PEM_BLOCK = 16 << 10,    /* one certificate or key on disk, DER */
+	LIMIT_PEM_DIRECTORY = 2 << 20, /* all certificates in a directory, PEM */
 	LIMIT_DNS_ADDRESSES = 16,      /* addresses tried for one host */
 	LIMIT_DNS_MX = 16,
 	LIMIT_DSN_HEADER = 64 << 10,   /* of the original that a bounce returns */

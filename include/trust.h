@@ -18,6 +18,7 @@
 struct trust_config {
 	bool verify;             /* false: any certificate passes, verified stays false */
 	int ca;                  /* the PEM bundle, open, for pread; -1: there is none */
+	int ca_error;            /* and why, an errno */
 	const char *ca_name;     /* its path, for words */
 	unsigned char fingerprint[32], pin[32]; /* SHA-256 of the certificate / of its SPKI */
 	bool has_fingerprint, has_pin; /* what is set must match; then nothing else counts */

@@ -447,6 +447,7 @@ def behind_stunnel():
     yield case("unknown CA, tls_verify no", "unknown", None, "tls_verify no")
     yield case("no bundle on the device", "good", "without the CA bundle",
                "tls_ca_file /nonexistent.pem")
+    yield case("CAs in a directory", "chain", None, f"tls_ca_file {CERTS}/ca")
     yield case("name constraints", "constrained", "has name constraints")
     yield case("for clients (extended key usage)", "wrongusage", "is not for servers")
     yield case("a CA's own", "caleaf", "is a CA's, not a server's")

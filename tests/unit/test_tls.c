@@ -3,9 +3,11 @@
  * scripts/make-test-certs makes. */
 #include "codec.h"
 #include "fmt.h"
+#include "pem.h"
 #include "tls.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -472,7 +474,8 @@ test_bundles(void **state)
 
 	(void)state;
 	c.ca = -1;
-	expect("set tls_ca_file", &c, MAIL, "good", NULL);
+	c.ca_error = ENODATA;
+	expect("ca.pem (No data available): set tls_ca_file", &c, MAIL, "good", NULL);
 	write_file("bad.pem",
 		   STR("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 		       "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n"
@@ -497,6 +500,14 @@ test_bundles(void **state)
 	close(c.ca);
 	buf_free(&good);
 	buf_free(&odd);
+
+	/* A directory has some of them more than once. */
+	char path[300];
+	fmt_print(path, sizeof path, "%s/ca", dir);
+	c.ca = pem_open(path);
+	expect("verified", &c, MAIL, "chain", NULL);
+	expect("leads to CN=Unknown CA", &c, MAIL, "unknown", NULL);
+	close(c.ca);
 }
 
 static void
