@@ -14,6 +14,8 @@ PURE  = fmt calendar str room buf stamp $(FORM) $(PROTO) rr cert agenda route ou
 # Features: a 0 leaves the files out.
 TLS  ?= 1
 AUTH ?= 1
+# Servers of the past as well: TLS 1.0 and 1.1, CBC, RSA key exchange, SHA-1 certificates.
+TLS_LEGACY ?= 0
 # BearSSL's own code for P-256: 7 kB, and 13 million instructions less for each signature.
 FAST_P256 ?= 0
 OFF-$(TLS)  += cert curve pem trust tls
@@ -88,7 +90,9 @@ $B/applets/%.o: applets/%.c $B/config.h
 # Written only when its content changes.
 $B/config.h: FORCE $(BEARSSL_INC)/bearssl.h
 	@mkdir -p $B
-	@printf '%s\n' '/* $(CC) $(CFLAGS) $(LTO) */' '#define CONFIG_TLS $(TLS)' '#define CONFIG_AUTH $(AUTH)' '#define CONFIG_FAST_P256 $(FAST_P256)' \
+	@printf '%s\n' '/* $(CC) $(CFLAGS) $(LTO) */' '#define CONFIG_TLS $(TLS)' \
+		'#define CONFIG_TLS_LEGACY $(TLS_LEGACY)' '#define CONFIG_AUTH $(AUTH)' \
+		'#define CONFIG_FAST_P256 $(FAST_P256)' \
 		'#define BUILD_TIME $(SOURCE_DATE_EPOCH)LL' '#define VERSION "$(VERSION)"' >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
@@ -130,7 +134,7 @@ clean:
 	rm -rf $B/core $B/applets $B/unit $B/mtabox* $B/config.h
 
 help:
-	@echo 'make            build/mtabox (features: TLS=0 AUTH=0; CROSS_COMPILE=, BEARSSL=dir)'
+	@echo 'make            build/mtabox (features: TLS=0 AUTH=0 TLS_LEGACY=1; CROSS_COMPILE=, BEARSSL=dir)'
 	@echo 'make demo       set up, build, and see two mails arrive'
 	@echo 'make test       set up, build, and run every test'
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'

@@ -228,9 +228,13 @@ parse_algorithm(struct cert *c, struct str algorithm)
 	} else if (str_eq(family, ECDSA_WITH)) {
 		c->signer = BR_KEYTYPE_EC;
 		first = 2;
+	} else if (str_eq(oid, ECDSA_SHA1)) {
+		c->signer = BR_KEYTYPE_EC;
+		c->signature = CERT_SHA1;
+		c->hash = br_sha256_ID;
 	}
-	if ((first == 11 && (last == 4 || last == 5)) || str_eq(oid, ECDSA_SHA1)) {
-		c->signature = CERT_WEAK;
+	if (first == 11 && (last == 4 || last == 5)) {
+		c->signature = last == 4 ? CERT_MD5 : CERT_SHA1;
 		c->hash = br_sha256_ID;
 	} else if (first > 0 && last >= first && last <= first + 2) {
 		c->signature = CERT_SHA2;

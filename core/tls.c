@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "tls.h"
 #include "clock.h"
+#include "config.h"
 #include "curve.h"
 
 #include <errno.h>
@@ -20,10 +21,12 @@ struct tls {
 };
 
 /* In our order of preference: routers have no AES instructions. */
-static const struct {
+struct suite {
 	uint16_t id;
 	const char *name; /* OpenSSL's */
-} suites[] = {
+};
+
+static const struct suite suites[] = {
 	{BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-ECDSA-CHACHA20-POLY1305"},
 	{BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE-RSA-CHACHA20-POLY1305"},
 	{BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDHE-ECDSA-AES128-GCM-SHA256"},
@@ -32,19 +35,47 @@ static const struct {
 	{BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "ECDHE-RSA-AES256-GCM-SHA384"},
 };
 
-enum { SUITES = sizeof suites / sizeof suites[0] };
+/* For servers of the past (TLS_LEGACY), behind those. */
+static const struct suite old_suites[] = {
+	{BR_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256, "ECDHE-ECDSA-AES128-SHA256"},
+	{BR_TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, "ECDHE-RSA-AES128-SHA256"},
+	{BR_TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384, "ECDHE-ECDSA-AES256-SHA384"},
+	{BR_TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384, "ECDHE-RSA-AES256-SHA384"},
+	{BR_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, "ECDHE-ECDSA-AES128-SHA"},
+	{BR_TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, "ECDHE-RSA-AES128-SHA"},
+	{BR_TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA, "ECDHE-ECDSA-AES256-SHA"},
+	{BR_TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, "ECDHE-RSA-AES256-SHA"},
+	{BR_TLS_RSA_WITH_AES_128_GCM_SHA256, "AES128-GCM-SHA256"},
+	{BR_TLS_RSA_WITH_AES_256_GCM_SHA384, "AES256-GCM-SHA384"},
+	{BR_TLS_RSA_WITH_AES_128_CBC_SHA256, "AES128-SHA256"},
+	{BR_TLS_RSA_WITH_AES_256_CBC_SHA256, "AES256-SHA256"},
+	{BR_TLS_RSA_WITH_AES_128_CBC_SHA, "AES128-SHA"},
+	{BR_TLS_RSA_WITH_AES_256_CBC_SHA, "AES256-SHA"},
+	{BR_TLS_RSA_WITH_3DES_EDE_CBC_SHA, "DES-CBC3-SHA"},
+};
+
+enum {
+	SUITES = sizeof suites / sizeof suites[0],
+	ALL_SUITES = SUITES + (CONFIG_TLS_LEGACY ? sizeof old_suites / sizeof old_suites[0] : 0),
+};
+
+static const struct suite *
+suite_at(size_t i)
+{
+	return CONFIG_TLS_LEGACY && i >= SUITES ? &old_suites[i - SUITES] : &suites[i];
+}
 
 /* By hand and not with br_ssl_client_init_full: what is not named here is not linked. All of
  * it is constant-time, and the smallest that is. */
 static void
 choose_algorithms(br_ssl_engine_context *e)
 {
-	uint16_t ids[SUITES];
+	uint16_t ids[ALL_SUITES];
 
-	for (size_t i = 0; i < SUITES; i++)
-		ids[i] = suites[i].id;
-	br_ssl_engine_set_suites(e, ids, SUITES);
-	br_ssl_engine_set_versions(e, BR_TLS12, BR_TLS12);
+	for (size_t i = 0; i < ALL_SUITES; i++)
+		ids[i] = suite_at(i)->id;
+	br_ssl_engine_set_suites(e, ids, ALL_SUITES);
+	br_ssl_engine_set_versions(e, CONFIG_TLS_LEGACY ? BR_TLS10 : BR_TLS12, BR_TLS12);
 	br_ssl_engine_set_hash(e, br_sha256_ID, &br_sha256_vtable);
 	br_ssl_engine_set_hash(e, br_sha384_ID, &br_sha384_vtable);
 	br_ssl_engine_set_hash(e, br_sha512_ID, &br_sha512_vtable);
@@ -62,6 +93,21 @@ choose_algorithms(br_ssl_engine_context *e)
 				 &br_sslrec_out_chapol_vtable);
 }
 
+/* TLS 1.0 and 1.1, CBC, RSA's own key exchange. */
+static void
+add_old_algorithms(br_ssl_client_context *c)
+{
+	br_ssl_engine_context *e = &c->eng;
+
+	br_ssl_engine_set_hash(e, br_md5_ID, &br_md5_vtable);
+	br_ssl_engine_set_hash(e, br_sha1_ID, &br_sha1_vtable);
+	br_ssl_engine_set_prf10(e, br_tls10_prf);
+	br_ssl_engine_set_cbc(e, &br_sslrec_in_cbc_vtable, &br_sslrec_out_cbc_vtable);
+	br_ssl_engine_set_aes_cbc(e, &br_aes_ct_cbcenc_vtable, &br_aes_ct_cbcdec_vtable);
+	br_ssl_engine_set_des_cbc(e, &br_des_ct_cbcenc_vtable, &br_des_ct_cbcdec_vtable);
+	br_ssl_client_set_rsapub(c, br_rsa_i31_public);
+}
+
 struct tls *
 tls_open(int fd, struct str name, struct trust *trust)
 {
@@ -76,6 +122,8 @@ tls_open(int fd, struct str name, struct trust *trust)
 	trust_expect(trust, name);
 	br_ssl_client_zero(&t->client);
 	choose_algorithms(e);
+	if (CONFIG_TLS_LEGACY)
+		add_old_algorithms(&t->client);
 	br_ssl_engine_add_flags(e, BR_OPT_NO_RENEGOTIATION);
 	br_ssl_engine_set_x509(e, &trust->vtable);
 	/* Both directions at once: pipelined commands are written while replies wait. */
@@ -244,6 +292,7 @@ static const struct {
 	{BR_ERR_BAD_SIGNATURE, "the server does not own its certificate's key"},
 	{BR_ERR_WRONG_KEY_USAGE, "the certificate's key does not fit the cipher"},
 	{BR_ERR_RECV_FATAL_ALERT + BR_ALERT_HANDSHAKE_FAILURE,
+	 CONFIG_TLS_LEGACY ? "the server accepts none of our ciphers" :
 	 "the server accepts none of our ciphers (TLS 1.2, ECDHE with RSA or ECDSA, AES-GCM or "
 	 "ChaCha20)"},
 	{BR_ERR_RECV_FATAL_ALERT + BR_ALERT_PROTOCOL_VERSION,
@@ -297,11 +346,12 @@ tls_failure(const struct tls *t)
 void
 tls_describe(const struct tls *t, struct buf *out)
 {
+	const br_ssl_session_parameters *session = &t->client.eng.session;
 	const char *name = "";
 
-	for (size_t i = 0; i < SUITES; i++) {
-		if (suites[i].id == t->client.eng.session.cipher_suite)
-			name = suites[i].name;
+	for (size_t i = 0; i < ALL_SUITES; i++) {
+		if (suite_at(i)->id == session->cipher_suite)
+			name = suite_at(i)->name;
 	}
-	buf_print(out, "TLSv1.2 %s", name);
+	buf_print(out, "TLSv1.%d %s", session->version - BR_TLS10, name);
 }

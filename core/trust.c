@@ -18,6 +18,9 @@ enum {
 	ANCHORS = 16, /* taken from the bundle: those that the chain names */
 	PATH = 8,     /* from the leaf to the last one before the anchor */
 	STEPS = 32,   /* of the search: a server may send a maze */
+	RSA_BITS = CONFIG_TLS_LEGACY ? 1024 : 2048, /* of a key, at least */
+	/* What the leaf's key must be for: one of these. */
+	LEAF_USES = CERT_DIGITAL_SIGNATURE | (CONFIG_TLS_LEGACY ? CERT_KEY_ENCIPHERMENT : 0),
 };
 
 struct trust_work {
@@ -126,17 +129,20 @@ check_any(struct trust *t, const struct cert *c)
 		flaw = "is not for servers (extended key usage)";
 	else if (c->key.key_type == 0)
 		flaw = "has no key that is supported (RSA to 4096 bits, P-256, P-384, P-521)";
-	else if (c->key.key_type == BR_KEYTYPE_RSA && c->key.key.rsa.nlen < 2048 / 8)
-		flaw = "has an RSA key of less than 2048 bits";
+	else if (c->key.key_type == BR_KEYTYPE_RSA && c->key.key.rsa.nlen < RSA_BITS / 8)
+		flaw = CONFIG_TLS_LEGACY ? "has an RSA key of less than 1024 bits" :
+		       "has an RSA key of less than 2048 bits";
 	return flaw ? refuse_flaw(t, c, flaw) : check_dates(t, c);
 }
 
 static bool
 check_signature(struct trust *t, const struct cert *c)
 {
-	return c->signature == CERT_SHA2 ||
-	       refuse_flaw(t, c, c->signature == CERT_WEAK ? "is signed with SHA-1 or MD5" :
-			   "is signed in an unsupported way (neither RSA PKCS#1 nor ECDSA)");
+	if (c->signature == CERT_SHA2 || (CONFIG_TLS_LEGACY && c->signature == CERT_SHA1))
+		return true;
+	return refuse_flaw(t, c, c->signature == CERT_OTHER ?
+			   "is signed in an unsupported way (neither RSA PKCS#1 nor ECDSA)" :
+			   "is signed with SHA-1 or MD5");
 }
 
 /* below: how many certificates stand between this one and the key it vouches for. */
@@ -169,7 +175,7 @@ check_leaf(struct trust *t, const struct cert *leaf, bool in_bundle)
 		return false;
 	if (leaf->ca && !in_bundle)
 		return refuse_flaw(t, leaf, "is a CA's, not a server's");
-	if (!(leaf->key_usage & CERT_DIGITAL_SIGNATURE))
+	if (!(leaf->key_usage & LEAF_USES))
 		return refuse_flaw(t, leaf, "must not be used for signatures");
 	if (leaf->names.len == 0)
 		return refuse_flaw(t, leaf,
@@ -223,28 +229,32 @@ find_anchors(struct trust_work *w, int fd)
 	buf_free(&der);
 }
 
-/* From br_sha256_ID on. */
-static const struct {
-	const br_hash_class *class;
-	const unsigned char *oid; /* as RSA signatures name it */
-	size_t len;
-} hashes[] = {
-	{&br_sha256_vtable, BR_HASH_OID_SHA256, br_sha256_SIZE},
-	{&br_sha384_vtable, BR_HASH_OID_SHA384, br_sha384_SIZE},
-	{&br_sha512_vtable, BR_HASH_OID_SHA512, br_sha512_SIZE},
-};
+const struct trust_hash *
+trust_hash(unsigned id)
+{
+	static const struct trust_hash sha1 = {&br_sha1_vtable, BR_HASH_OID_SHA1, br_sha1_SIZE};
+	static const struct trust_hash from_sha256[] = {
+		{&br_sha256_vtable, BR_HASH_OID_SHA256, br_sha256_SIZE},
+		{&br_sha384_vtable, BR_HASH_OID_SHA384, br_sha384_SIZE},
+		{&br_sha512_vtable, BR_HASH_OID_SHA512, br_sha512_SIZE},
+	};
+
+	if (CONFIG_TLS_LEGACY && id == br_sha1_ID)
+		return &sha1;
+	return id >= br_sha256_ID && id <= br_sha512_ID ? &from_sha256[id - br_sha256_ID] : NULL;
+}
 
 /* Its length. */
 static size_t
 digest(unsigned id, struct str s, unsigned char *out)
 {
-	size_t at = id - br_sha256_ID;
+	const struct trust_hash *h = trust_hash(id);
 	br_hash_compat_context hash;
 
-	hashes[at].class->init(&hash.vtable);
-	hashes[at].class->update(&hash.vtable, s.ptr, s.len);
-	hashes[at].class->out(&hash.vtable, out);
-	return hashes[at].len;
+	h->class->init(&hash.vtable);
+	h->class->update(&hash.vtable, s.ptr, s.len);
+	h->class->out(&hash.vtable, out);
+	return h->len;
 }
 
 /* Whether this key has made the signature of a certificate that check_signature passed. */
@@ -253,7 +263,8 @@ is_signed_by(const struct cert *c, const br_x509_pkey *key)
 {
 	const unsigned char *signature = (const unsigned char *)c->signature_bytes.ptr;
 	unsigned char want[br_sha512_SIZE], have[br_sha512_SIZE];
-	size_t len = digest(c->hash, c->signed_part, want);
+	unsigned id = c->signature == CERT_SHA1 ? br_sha1_ID : c->hash;
+	size_t len = digest(id, c->signed_part, want);
 
 	if (key->key_type != c->signer)
 		return false;
@@ -261,7 +272,7 @@ is_signed_by(const struct cert *c, const br_x509_pkey *key)
 		return br_ecdsa_i31_vrfy_asn1(&curve_all, want, len, &key->key.ec, signature,
 					      c->signature_bytes.len);
 	return br_rsa_i31_pkcs1_vrfy(signature, c->signature_bytes.len,
-				     hashes[c->hash - br_sha256_ID].oid, len, &key->key.rsa,
+				     trust_hash(id)->oid, len, &key->key.rsa,
 				     have) && memcmp(have, want, len) == 0;
 }
 
@@ -515,10 +526,11 @@ end_chain(const br_x509_class **ctx)
 static const br_x509_pkey *
 get_pkey(const br_x509_class *const *ctx, unsigned *usages)
 {
+	/* All that ECDHE needs, or RSA's own exchange; check_leaf has looked. */
 	const struct trust *t = (const struct trust *)(const void *)ctx;
 
 	if (usages)
-		*usages = BR_KEYTYPE_SIGN; /* all that ECDHE needs; check_leaf has looked */
+		*usages = BR_KEYTYPE_SIGN | (CONFIG_TLS_LEGACY ? BR_KEYTYPE_KEYX : 0);
 	return &t->work->cert[0].key;
 }
 

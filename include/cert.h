@@ -10,10 +10,14 @@
 
 #include <bearssl.h>
 
-/* WEAK: MD5 or SHA-1; SHA2: with RSA or ECDSA. */
-enum cert_signature { CERT_OTHER, CERT_WEAK, CERT_SHA2 };
+/* By the hash, with RSA PKCS#1 or ECDSA. */
+enum cert_signature { CERT_OTHER, CERT_MD5, CERT_SHA1, CERT_SHA2 };
 
-enum { CERT_DIGITAL_SIGNATURE = 0x80, CERT_KEY_CERT_SIGN = 0x04 }; /* bits of keyUsage */
+enum { /* bits of keyUsage */
+	CERT_DIGITAL_SIGNATURE = 0x80,
+	CERT_KEY_ENCIPHERMENT = 0x20,
+	CERT_KEY_CERT_SIGN = 0x04,
+};
 
 /* All ranges point into the DER that was parsed. */
 struct cert {
@@ -24,9 +28,9 @@ struct cert {
 	br_x509_pkey key;            /* key_type 0: none that we could use */
 	int64_t not_before, not_after; /* seconds since 1970 */
 	enum cert_signature signature;
-	unsigned char signer;        /* SHA2: of which key type, BR_KEYTYPE_RSA or _EC */
-	/* SHA2: br_sha256_ID, br_sha384_ID or br_sha512_ID; WEAK: br_sha256_ID, which stands
-	 * in (RFC 5929 4.1); OTHER: 0. */
+	unsigned char signer;        /* not OTHER: of which key type, BR_KEYTYPE_RSA or _EC */
+	/* SHA2: br_sha256_ID, br_sha384_ID or br_sha512_ID; MD5, SHA1: br_sha256_ID, which
+	 * stands in (RFC 5929 4.1); OTHER: 0. */
 	unsigned char hash;
 	struct str signed_part;      /* what the signature is of */
 	struct str signature_bytes;

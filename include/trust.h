@@ -50,6 +50,15 @@ void trust_free(struct trust *t);
 /* The host name or address literal that the next certificate must be for. */
 void trust_expect(struct trust *t, struct str name);
 
+/* The hash functions of certificates and handshakes, by BearSSL's numbers; NULL: none that is
+ * used. */
+struct trust_hash {
+	const br_hash_class *class;
+	const unsigned char *oid; /* as RSA signatures name it */
+	size_t len;
+};
+const struct trust_hash *trust_hash(unsigned id);
+
 /* Pins from the configuration: 64 hex digits, ':' allowed between bytes. 0, or -1. */
 int trust_parse_sha256(struct str s, unsigned char out[32]);
 

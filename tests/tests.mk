@@ -42,7 +42,13 @@ test:
 	@scripts/setup test
 	@$(MAKE) -s run-tests
 
-run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
+# For the servers of the past.
+$B/legacy/mtabox: $B/mtabox FORCE
+	@mkdir -p $(@D)
+	@[ ! -d $B/bearssl-lib ] || ln -sfn ../bearssl-lib $(@D)/bearssl-lib
+	@$(MAKE) -s B=$(@D) TLS_LEGACY=1 $@
+
+run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%)
 	@MTABOX=$(abspath $B/mtabox) scripts/run-tests $(CHECKS) \
 		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
 		$(foreach t,$(TABLES),table-$t=tests/table/$t.py) \
@@ -51,11 +57,11 @@ run-tests: $B/mtabox $(UNIT_TESTS:%=$B/unit/%)
 		callers=tests/callers/run interop=tests/interop/run
 
 # Real servers: the run as TAP, and tests/interop/MATRIX.md anew.
-test-interop: $B/mtabox
+test-interop: $B/mtabox $B/legacy/mtabox
 	@scripts/setup-servers
 	@MTABOX=$(abspath $B/mtabox) tests/interop/run
 
-interop-matrix: $B/mtabox
+interop-matrix: $B/mtabox $B/legacy/mtabox
 	@scripts/setup-servers
 	@MTABOX=$(abspath $B/mtabox) tests/interop/run table >$B/interop-matrix
 	@cp $B/interop-matrix tests/interop/MATRIX.md
