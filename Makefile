@@ -5,7 +5,7 @@
 BASE  = fmt calendar nap log str room buf stamp clock io file
 FORM  = args outcome codec date ip addr text header alias url conf rewrite notify envelope journal retry
 PROTO = mac ntlm sasl reply offer login smtp smtpd encode parcel wire render dsn
-WORLD = spool rr dns net cert curve pem trust tls channel talk sandbox worker user trace mbox maildir pipe local secret reach relay
+WORLD = spool rr dns net cert curve pem trust identity tls channel talk sandbox worker user trace mbox maildir pipe local secret reach relay
 TOP   = site agenda route outage verify submit session attempt crew dispatch direct watch queue runner
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
 # These reach no system call, clock, environment or log (scripts/check-pure).
@@ -18,7 +18,7 @@ AUTH ?= 1
 TLS_LEGACY ?= 0
 # BearSSL's own code for P-256: 7 kB, and 13 million instructions less for each signature.
 FAST_P256 ?= 0
-OFF-$(TLS)  += cert curve pem trust tls
+OFF-$(TLS)  += cert curve pem trust identity tls
 OFF-$(AUTH) += mac ntlm sasl login
 CORE = $(filter-out $(OFF-0),$(ORDER))
 APPLETS = main sendmail mailq newaliases deliver

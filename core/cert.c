@@ -385,6 +385,65 @@ cert_parse(struct cert *c, struct str der)
 	return 0;
 }
 
+/* BearSSL has no const here. */
+static unsigned char *
+take_part(struct str *in, size_t *len)
+{
+	struct str n = take_unsigned(in);
+
+	*len = n.len;
+	return (unsigned char *)n.ptr;
+}
+
+static int
+parse_rsa_key(struct cert_key *k, struct str body)
+{
+	br_rsa_private_key *r = &k->rsa;
+	size_t unused;
+
+	k->modulus = take_unsigned(&body);
+	if (k->modulus.len > 0) {
+		r->n_bitlen = (uint32_t)k->modulus.len * 8;
+		for (unsigned top = byte(k->modulus, 0); top < 0x80; top <<= 1)
+			r->n_bitlen--;
+	}
+	take_part(&body, &unused); /* the exponents */
+	take_part(&body, &unused);
+	r->p = take_part(&body, &r->plen);
+	r->q = take_part(&body, &r->qlen);
+	r->dp = take_part(&body, &r->dplen);
+	r->dq = take_part(&body, &r->dqlen);
+	r->iq = take_part(&body, &r->iqlen);
+	k->type = BR_KEYTYPE_RSA;
+	return ended(body) ? 0 : -1;
+}
+
+int
+cert_parse_key(struct cert_key *k, struct str der)
+{
+	struct str body = take(&der, SEQUENCE);
+
+	*k = (struct cert_key){0};
+	take(&body, INTEGER); /* a version, in each of the three */
+	if (is_next(body, SEQUENCE)) { /* PKCS#8 */
+		struct str algorithm = take_any(&body), oid = take(&algorithm, OID);
+		der = take(&body, OCTET_STRING);
+		if (der.ptr && !str_eq(oid, RSA_ENCRYPTION) && !str_eq(oid, EC_PUBLIC_KEY))
+			return 0;
+		body = take(&der, SEQUENCE);
+		take(&body, INTEGER);
+	}
+	if (!ended(der))
+		return -1;
+	if (!is_next(body, OCTET_STRING))
+		return parse_rsa_key(k, body);
+	struct str secret = take_any(&body);
+	k->type = BR_KEYTYPE_EC;
+	k->ec.x = (unsigned char *)secret.ptr;
+	k->ec.xlen = secret.len;
+	return body.ptr ? 0 : -1;
+}
+
 static bool
 matches(struct str pattern, struct str host)
 {

@@ -74,7 +74,7 @@ say_tls(const struct channel *c)
 
 void
 channel_start_tls(struct channel *c, struct str name, const struct trust_config *trust,
-		  uint64_t seconds)
+		  struct identity *me, uint64_t seconds)
 {
 	int64_t deadline = clock_ms() + (int64_t)seconds * 1000;
 	struct outcome o;
@@ -82,7 +82,7 @@ channel_start_tls(struct channel *c, struct str name, const struct trust_config 
 	if (!CONFIG_TLS)
 		return;
 	trust_init(&c->trust, trust);
-	c->tls = tls_open(c->fd, name, &c->trust);
+	c->tls = tls_open(c->fd, name, &c->trust, me);
 	while (tls_pump(c->tls) == 0 && !tls_ready(c->tls)) {
 		/* Records without a byte in them can come faster than we take them. */
 		if (clock_ms() >= deadline ||

@@ -72,6 +72,10 @@ static const struct key keys[] = {
 	 "SHA-256 of the one certificate that is trusted"},
 	{"tls_pin", NULL, DIGEST, FIELD(tls_pin), 0, 0, "",
 	 "SHA-256 of the one public key that is trusted"},
+	{"tls_cert", "certfile", PATH, FIELD(tls_cert), 0, 0, "",
+	 "our own certificate and its chain, PEM, for servers that ask"},
+	{"tls_key", NULL, PATH, FIELD(tls_key), 0, 0, "",
+	 "its private key, PEM, not to be read by others; empty: in tls_cert"},
 	{"tls_clock", NULL, CLOCK, FIELD(tls_clock), 0, 0, "strict",
 	 "while the clock is not set: strict waits, floor goes by the build's date"},
 
@@ -149,10 +153,6 @@ static const struct key keys[] = {
 	{"starttls", NULL, BOOLEAN, FIELD(dma.starttls), 0, 0, "no", "dma's: by STARTTLS"},
 	{"opportunistic_tls", NULL, BOOLEAN, FIELD(dma.opportunistic), 0, 0, "no",
 	 "dma's: only if the server offers it"},
-	{"tls_cert", "certfile", ABSENT, 0, 0, 0, "",
-	 "client certificates are not in this build: remove the line, and log in by auth_file"},
-	{"tls_key", NULL, ABSENT, 0, 0, 0, "",
-	 "client certificates are not in this build: remove the line, and log in by auth_file"},
 	{"proxy", NULL, ABSENT, 0, 0, 0, "",
 	 "not in this build: remove the line, and servers are reached without"},
 	{"delay_warning", NULL, ABSENT, 0, 0, 0, "",
@@ -783,6 +783,9 @@ conf_finish(struct conf *c, const char *hostname, conf_complain *complain, void 
 	if (c->nullclient && c->smarthost_count == 0)
 		refuse_key(c, at, CONF_FATAL, STR("nullclient"),
 			   "needs a smarthost that takes the mail: add a smarthost line");
+	if (*c->tls_key && !*c->tls_cert)
+		refuse_key(c, at, CONF_FATAL, STR("tls_key"),
+			   "needs the certificate that it belongs to: add a tls_cert line");
 	finish_smarthosts(c, at);
 	if (!c->from_override && addr_domain(str_of(c->masquerade)).len == 0) {
 		refuse_key(c, at, CONF_IGNORED, STR("from_override"),

@@ -53,6 +53,7 @@ load_trust(struct reach *r)
 	clock_read(&t->now);
 	t->ca = pem_open(c->tls_ca_file);
 	t->ca_error = errno;
+	identity_load(&r->identity, c->tls_cert, c->tls_key, &r->identity_problem);
 }
 
 void
@@ -142,8 +143,13 @@ configure(struct reach *r, struct outcome *why)
 	}
 	if (!CONFIG_TLS)
 		c->tls = URL_TLS_NONE;
+	if (c->tls != URL_TLS_NONE && r->identity_problem.text[0]) {
+		*why = r->identity_problem;
+		return -1;
+	}
 	r->trust.verify = c->tls != URL_TLS_OFFERED && conf->tls_verify;
 	t->trust = &r->trust;
+	t->identity = &r->identity;
 	t->connect_timeout = conf->connect_timeout;
 	t->command_timeout = conf->command_timeout;
 	return 0;
@@ -331,6 +337,8 @@ void
 reach_free(struct reach *r)
 {
 	buf_wipe(&r->secrets);
+	if (CONFIG_TLS)
+		identity_free(&r->identity);
 	buf_free(&r->resolv_conf);
 	buf_free(&r->hosts);
 	buf_free(&r->peer);

@@ -22,7 +22,7 @@ start_tls(struct talk *t)
 {
 	struct channel *c = &t->channel;
 
-	channel_start_tls(c, t->config.host, t->trust, t->connect_timeout);
+	channel_start_tls(c, t->config.host, t->trust, t->identity, t->connect_timeout);
 	check_channel(t);
 	t->tls_failed = c->over;
 	if (!c->over)

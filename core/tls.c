@@ -16,6 +16,7 @@ struct tls {
 	bool ended;       /* the server's end of file, or an error of the socket */
 	int error;        /* its errno, 0: end of file */
 	const struct trust *trust;
+	const struct identity *me;
 	br_ssl_client_context client;
 	unsigned char buffer[BR_SSL_BUFSIZE_BIDI]; /* last: mostly never touched */
 };
@@ -109,7 +110,7 @@ add_old_algorithms(br_ssl_client_context *c)
 }
 
 struct tls *
-tls_open(int fd, struct str name, struct trust *trust)
+tls_open(int fd, struct str name, struct trust *trust, struct identity *me)
 {
 	struct tls *t = buf_array(NULL, 1, sizeof *t);
 	br_ssl_engine_context *e = &t->client.eng;
@@ -124,6 +125,9 @@ tls_open(int fd, struct str name, struct trust *trust)
 	choose_algorithms(e);
 	if (CONFIG_TLS_LEGACY)
 		add_old_algorithms(&t->client);
+	t->me = me;
+	me->asked = false;
+	br_ssl_client_set_client_certificate(&t->client, &me->vtable);
 	br_ssl_engine_add_flags(e, BR_OPT_NO_RENEGOTIATION);
 	br_ssl_engine_set_x509(e, &trust->vtable);
 	/* Both directions at once: pipelined commands are written while replies wait. */
@@ -303,17 +307,29 @@ static const struct {
 	 "the server had an internal error"},
 	{BR_ERR_RECV_FATAL_ALERT + 112, /* unrecognized_name */
 	 "the server does not know the name that it was called by"},
-	{BR_ERR_RECV_FATAL_ALERT + 116, /* certificate_required */
-	 "the server wants a client certificate"},
 };
 
-/* chosen: the server had agreed to a cipher. Before TLS 1.3 one alert says both that there is
- * none and that a client certificate is missing. */
+/* Before TLS 1.3 there is not one alert for each of these, and what servers take for a missing
+ * certificate is one of many. */
 static const char *
-words_for(int error, bool chosen)
+words_for_refusal(const struct identity *me, int alert)
 {
-	if (chosen && error == BR_ERR_RECV_FATAL_ALERT + BR_ALERT_HANDSHAKE_FAILURE)
-		return "the server ended the handshake: does it want a client certificate?";
+	if (me->count == 0)
+		return "the server wants a client certificate: set tls_cert";
+	if (alert == BR_ALERT_CERTIFICATE_EXPIRED)
+		return "the server says that our certificate (tls_cert) has expired";
+	if (alert == BR_ALERT_UNKNOWN_CA)
+		return "the server does not know the CA of our certificate (tls_cert)";
+	return "the server does not accept our certificate (tls_cert)";
+}
+
+static const char *
+words_for(const struct identity *me, int error)
+{
+	int alert = error - BR_ERR_RECV_FATAL_ALERT;
+
+	if (me->asked && alert >= BR_ALERT_HANDSHAKE_FAILURE && alert <= BR_ALERT_DECODE_ERROR)
+		return words_for_refusal(me, alert);
 	for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
 		if (meanings[i].error == error)
 			return meanings[i].words;
@@ -329,13 +345,12 @@ struct outcome
 tls_failure(const struct tls *t)
 {
 	int error = br_ssl_engine_last_error(&t->client.eng);
-	bool chosen = t->client.eng.session.cipher_suite != 0;
 
 	if (t->trust->why.text[0])
 		return t->trust->why;
 	if (error != BR_ERR_OK)
 		return outcome_make(TEMPFAIL, 7, 5, "TLS with %.64s: %s (error %d)",
-				    t->trust->name, words_for(error, chosen), error);
+				    t->trust->name, words_for(t->me, error), error);
 	if (br_ssl_engine_current_state(&t->client.eng) == BR_SSL_CLOSED)
 		return outcome_make(DELIVERED, 0, 0, "closed");
 	return outcome_make(TEMPFAIL, 4, 2, "TLS with %.64s: connection lost: %s",

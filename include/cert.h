@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * An X.509 certificate as trust needs it: its fields found in hostile DER, nothing copied,
- * nothing judged. Bounded by the bytes given; never reads beyond them. RFC 5280.
+ * An X.509 certificate as trust needs it, or a private key: its fields found in hostile DER,
+ * nothing copied, nothing judged. Bounded by the bytes given; never reads beyond them.
+ * RFC 5280.
  */
 #ifndef CERT_H
 #define CERT_H
@@ -46,6 +47,18 @@ struct cert {
 
 /* 0, or -1: malformed. */
 int cert_parse(struct cert *c, struct str der);
+
+/* A private key: the parts of one of two kinds, in the DER that was parsed. */
+struct cert_key {
+	int type;               /* BR_KEYTYPE_RSA or _EC; 0: of another kind */
+	struct str modulus;     /* RSA: this much of the public key is in it */
+	br_rsa_private_key rsa;
+	br_ec_private_key ec;   /* its curve is not read: the certificate says it */
+};
+
+/* PKCS#1 (RFC 8017 A.1.2), SEC1 (RFC 5915), or one of them in PKCS#8 (RFC 5958), not
+ * encrypted. 0, or -1: malformed. */
+int cert_parse_key(struct cert_key *k, struct str der);
 
 /* Whether subjectAltName has host (no dot at its end) as dNSName: any case; "*." stands for
  * exactly one label, and never right before a top-level domain (RFC 6125 6.4.3). */

@@ -23,10 +23,10 @@ struct channel {
 void channel_open(struct channel *c, int fd, struct str peer);
 void channel_close(struct channel *c); /* says good-bye in TLS as far as the socket takes it */
 
-/* The whole handshake with the server of that name. seconds from now it is over if it is not
- * done. trust must outlive the channel. */
+/* The whole handshake with the server of that name, as me. seconds from now it is over if it is
+ * not done. trust and me must outlive the channel. */
 void channel_start_tls(struct channel *c, struct str name, const struct trust_config *trust,
-		       uint64_t seconds);
+		       struct identity *me, uint64_t seconds);
 
 /* How many bytes were taken or given, 0: none now. */
 size_t channel_write(struct channel *c, struct str bytes);

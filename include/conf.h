@@ -21,6 +21,7 @@ struct conf {
 	bool insecure_auth;
 	bool tls_verify;        /* where TLS is required; default true */
 	char *tls_ca_file, *tls_fingerprint, *tls_pin;
+	char *tls_cert, *tls_key; /* key "": in cert */
 	unsigned tls_clock;     /* enum conf_clock */
 	unsigned ip_version;    /* enum conf_ip */
 	char *source_address;   /* IP addresses, a blank between them */

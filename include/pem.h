@@ -21,9 +21,9 @@ struct pem {
 	char space[2048]; /* may hold a secret: the caller's to wipe */
 };
 
-/* The next block of that kind: its DER takes the place of what is in *der, which moves for
- * more than LIMIT_PEM_BLOCK only; empty where the block is larger, encrypted or malformed.
- * False: there is none. */
+/* The next block of that kind: its DER takes the place of what is in *der, which does not move
+ * if it has room for LIMIT_PEM_BLOCK and a space. Empty where the block is larger than that,
+ * encrypted as openssl once did, or malformed. False: there is none. */
 bool pem_take(struct pem *p, struct str kind, struct buf *der);
 
 /* What of PEM is at path, open: the file, or what is in a directory's files *.pem and *.crt,

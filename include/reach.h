@@ -26,9 +26,10 @@ struct reach {
 	int helper;              /* conf's, at work already, or -1 */
 	struct buf secrets, resolv_conf, hosts;
 	/* Why there are none, with words, or without: there is nothing wrong. */
-	struct outcome secrets_problem, no_password;
+	struct outcome secrets_problem, no_password, identity_problem;
 	struct dns dns;
 	struct trust_config trust;
+	struct identity identity;
 	/* The server being tried. */
 	const struct url *server;
 	struct buf peer;         /* "mail.example[192.0.2.1]:25", or "": none yet */

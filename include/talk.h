@@ -13,6 +13,7 @@ struct talk {
 	/* Of the session, before talk_run. */
 	struct smtp_config config;
 	const struct trust_config *trust;
+	struct identity *identity;
 	uint64_t connect_timeout, command_timeout; /* seconds */
 
 	/* Who has messages; these may be set once for all sessions. config's callbacks too have

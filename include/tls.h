@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A TLS 1.2 client connection behind read, write and close: BearSSL over a non-blocking
+ * A TLS 1.2 (with TLS_LEGACY 1.0 to 1.2) client connection behind read, write and close: BearSSL over a non-blocking
  * socket that the caller polls. Never blocks.
  */
 #ifndef TLS_H
 #define TLS_H
 
+#include "identity.h"
 #include "trust.h"
 
 #include <sys/types.h>
@@ -13,8 +14,8 @@
 struct tls; /* allocated: some 40 kB, of which only touched pages count */
 
 /* Begins a handshake with the server that name means (also SNI; an address literal has no
- * SNI). trust must outlive it; fd stays the caller's. */
-struct tls *tls_open(int fd, struct str name, struct trust *trust);
+ * SNI), as me if the server asks. trust and me must outlive it; fd stays the caller's. */
+struct tls *tls_open(int fd, struct str name, struct trust *trust, struct identity *me);
 void tls_free(struct tls *t); /* wiped; nothing is sent */
 
 /* Moves records between the engine and the socket as far as that goes without waiting, but

@@ -464,6 +464,21 @@ refused_tls() {
 	sent a@x.example
 }
 
+@test "our own certificate cannot be used: mail is taken, and waits" {
+	secure server
+	cat "$certs/good.key" "$certs/good.pem" >"$S/own.pem"
+	chmod 604 "$S/own.pem"
+	relay "smtp+starttls://127.0.0.1:$port" "tls_cert $S/own.pem"
+	expect 0 sendmail -bP
+	prints "tls_cert $S/own.pem"
+	post a@x.example
+	flush
+	deferred a@x.example "tls_key $S/own.pem can be read by others"
+	chmod 600 "$S/own.pem"
+	expect 0 "$MTABOX" deliver -C "$conf" -qf
+	sent a@x.example
+}
+
 @test "certificates: wrong name, expired, not yet valid, unknown issuer" {
 	local kind words url
 	for kind in "wrongname:does not name this host" "expired:expired" "future:not valid" "unknown:leads to CN=stranger"; do

@@ -54,7 +54,7 @@ def wait_until(condition, seconds=30):
 
 
 # Mail servers. Each has the address ADDRESS of the loopback, where it is called NAME.example,
-# and a certificate of another kind.
+# and a certificate of another kind. On port 466 some ask for the client's.
 
 POSTFIX_MAIN = """
 compatibility_level = 3.6
@@ -87,6 +87,10 @@ POSTFIX_MASTER = """
 {address}:27  inet n - n - - smtpd -o smtpd_recipient_limit=3
 {address}:28  inet n - n - - smtpd -o smtpd_recipient_limit=3 -o smtpd_recipient_overshoot_limit=1
 {address}:29  inet n - n - - smtpd -o smtpd_client_message_rate_limit=3
+{address}:466 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+  -o smtpd_tls_req_ccert=yes -o smtpd_tls_CAfile={certs}/ca.pem
+  -o smtpd_tls_fingerprint_digest=sha256
+  -o {{ smtpd_client_restrictions = check_ccert_access texthash:/etc/postfix/certs, reject }}
 pickup    unix n - n 60 1 pickup
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
@@ -109,7 +113,11 @@ def postfix(address):
         f"{user}@{domain} {user}/\n" for user in USERS for domain in MX_DOMAINS.split()))
     auth = "-o smtpd_sasl_auth_enable=yes -o " \
         "smtpd_client_restrictions=permit_sasl_authenticated,reject"
-    write("/etc/postfix/master.cf", POSTFIX_MASTER.format(address=address, auth=auth))
+    write("/etc/postfix/master.cf",
+          POSTFIX_MASTER.format(address=address, auth=auth, certs=CERTS))
+    write("/etc/postfix/certs", "".join(
+        run("/usr/bin/openssl", "x509", "-in", f"{CERTS}/{name}.pem", "-noout", "-sha256",
+            "-fingerprint").split("=")[1].strip() + " OK\n" for name in ("client", "clientrsa")))
     run("/usr/bin/chown", "postfix", "/var/lib/postfix")
     spawn("/usr/sbin/postfix", "start")
 
@@ -118,8 +126,10 @@ EXIM = """
 primary_hostname = exim.example
 domainlist ours = far.example
 local_interfaces = {address}
-daemon_smtp_ports = 25 : 26 : 587 : 465
-tls_on_connect_ports = 465
+daemon_smtp_ports = 25 : 26 : 587 : 465 : 466
+tls_on_connect_ports = 465 : 466
+tls_try_verify_hosts = ${{if eq{{$received_port}}{{466}}{{*}}{{}}}}
+tls_verify_certificates = {certs}/ca.pem
 tls_advertise_hosts = ${{if eq{{$received_port}}{{25}}{{}}{{*}}}}
 auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 tls_certificate = {certs}/rsa3072.pem
@@ -133,7 +143,7 @@ smtp_accept_max_per_connection = 10
 begin acl
 rcpt:
   deny    message = a password is needed here
-          condition = ${{if inlist{{$received_port}}{{587:465}}}}
+          condition = ${{if inlist{{$received_port}}{{587:465:466}}}}
           !authenticated = *
   accept  domains = +ours
           verify = recipient
@@ -162,6 +172,13 @@ cram:
   driver = cram_md5
   public_name = CRAM-MD5
   server_secret = ${{if eq{{$auth1}}{{joe}}{{{password}}}fail}}
+  server_set_id = $auth1
+external:
+  driver = external
+  public_name = EXTERNAL
+  server_advertise_condition = $tls_in_certificate_verified
+  server_param2 = ${{certextract{{subject,CN}}{{$tls_in_peercert}}}}
+  server_condition = ${{if eq{{$auth1}}{{$auth2}}}}
   server_set_id = $auth1
 """
 
@@ -205,9 +222,18 @@ log_path = /var/log/dovecot.log
 ssl = yes
 ssl_cert = <{certs}/p384.pem
 ssl_key = <{certs}/p384.key
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
+ssl_ca = <{certs}/ca.pem
+ssl_require_crl = no
+ssl_verify_client_cert = yes
+auth_ssl_username_from_cert = yes
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 external
 auth_username_format = %Ln
 auth_failure_delay = 0
+passdb {{
+  driver = static
+  args = nopassword
+  mechanisms = external
+}}
 passdb {{
   driver = passwd-file
   args = /etc/dovecot/people
@@ -227,6 +253,11 @@ service submission-login {{
   inet_listener submissions {{
     address = {address}
     port = 465
+    ssl = yes
+  }}
+  inet_listener certified {{
+    address = {address}
+    port = 466
     ssl = yes
   }}
 }}

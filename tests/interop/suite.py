@@ -30,6 +30,7 @@ import servers
 from servers import CERTS, PASSWORD
 
 PROGRAM = "/mtabox"
+LEGACY = "/mtabox-legacy"  # built with TLS_LEGACY=1
 DOMAIN = "far.example"
 # What servers put in front of a message.
 TRACE = b"Received", b"Return-Path", b"Delivered-To", b"X-Original-To", b"Envelope-To", \
@@ -57,7 +58,8 @@ def read(path):
 class Client:
     """A configuration and a queue of its own. Nothing goes before deliver."""
 
-    def __init__(self, name, *lines):
+    def __init__(self, name, *lines, program=PROGRAM):
+        self.program = program
         self.ids = {}  # of what was posted, by mark
         self.folder = "/tmp/run/" + re.sub(r"\W+", "-", name)
         self.dialogue = ""
@@ -69,7 +71,7 @@ class Client:
              f"tls_ca_file {CERTS}/ca.pem", *lines, "")))
 
     def call(self, applet, *arguments, stdin=b""):
-        done = subprocess.run((PROGRAM, applet, "-C", self.folder + "/conf", *arguments),
+        done = subprocess.run((self.program, applet, "-C", self.folder + "/conf", *arguments),
                               input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               timeout=60)
         must(done.returncode == 0, applet, "exits with", done.returncode, done.stderr)
@@ -316,16 +318,19 @@ def play_way(way):
 
 # AUTH.
 
-MECHANISMS = {"dovecot": "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256",
+MECHANISMS = {"dovecot": "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 EXTERNAL",
               "postfix": "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256",
-              "exim": "PLAIN CRAM-MD5",
+              "exim": "PLAIN CRAM-MD5 EXTERNAL",
               "aiosmtpd": "PLAIN LOGIN",
               "smtp-server": "PLAIN LOGIN"}
 
 
 def play_mechanism(server, mechanism):
-    client = Client(f"{server} {mechanism}", f"smarthost smtps://joe@{server}.example",
-                    "auth_file /etc/passwords", f"auth_mechanisms {mechanism}")
+    lines = [f"smarthost smtps://joe@{server}.example", "auth_file /etc/passwords"]
+    if mechanism == "EXTERNAL":
+        lines = [f"smarthost smtps://joe@{server}.example:466", secret("/tmp/none", ""),
+                 *certified("client")]
+    client = Client(f"{server} {mechanism}", *lines, f"auth_mechanisms {mechanism}")
     sent = message(b"let me in\n")
 
     def check():
@@ -384,7 +389,8 @@ def play_limit(limit):
 # Certificates and kinds of TLS. words: None where it is delivered, else among what is said;
 # host: or a URL; lines: of the configuration.
 
-Tls = namedtuple("Tls", "server name certificate options words host lines")
+Tls = namedtuple("Tls", "server name certificate options words host lines program",
+                 defaults=(PROGRAM,))
 
 
 def digest(certificate, of_key=False):
@@ -394,6 +400,11 @@ def digest(certificate, of_key=False):
         command = (f"openssl x509 -in {CERTS}/{certificate}.pem -noout -pubkey | "
                    "openssl pkey -pubin -outform DER")
     return servers.run("/bin/sh", "-c", command + " | sha256sum").split()[0]
+
+
+def certified(name):
+    """The lines that give us this certificate."""
+    return f"tls_cert {CERTS}/{name}.pem", f"tls_key {CERTS}/{name}.key"
 
 
 def behind_stunnel():
@@ -451,8 +462,19 @@ def behind_stunnel():
     yield case("name constraints", "constrained", "has name constraints")
     yield case("for clients (extended key usage)", "wrongusage", "is not for servers")
     yield case("a CA's own", "caleaf", "is a CA's, not a server's")
-    yield case("client certificate required", "good", "client certificate", options=(
-        "verifyChain = yes", f"CAfile = {CERTS}/ca.pem"))
+    wanted = "verifyChain = yes", f"CAfile = {CERTS}/ca.pem"
+    yield case("client certificate required", "good", "client certificate", options=wanted)
+    for kind, client in ("RSA 2048", "clientrsa"), ("RSA 4096", "clientrsa4096"), \
+            ("P-256 and its chain", "client"), ("P-384", "clientp384"):
+        yield case(f"client certificate: {kind}", "goodrsa", None, *certified(client),
+                   options=wanted)
+    yield case("client certificate: unknown CA", "good", "does not know the CA of our",
+               *certified("clientstranger"), options=wanted)
+    yield case("client certificate: expired", "good", "our certificate (tls_cert) has expired",
+               *certified("clientold"), options=wanted)
+    yield case("client certificate: another one's key", "good", "holds another key",
+               f"tls_cert {CERTS}/client.pem", f"tls_key {CERTS}/clientrsa.key", options=wanted)
+    yield case("client certificate: nobody asks", "good", None, *certified("client"))
     yield case("TLS 1.3 only", "good", "does not accept TLS 1.2", options=(
         "sslVersionMin = TLSv1.3",))
     yield case("TLS 1.0 only", "good", "TLS 1.2", options=(
@@ -460,8 +482,8 @@ def behind_stunnel():
 
 
 def of_s_server():
-    def case(name, certificate, options, words=None):
-        return Tls("s_server", name, certificate, options.split(), words, "mail.example", ())
+    def case(name, certificate, options, words=None, *lines):
+        return Tls("s_server", name, certificate, options.split(), words, "mail.example", lines)
 
     yield case("RSA 2048", "goodrsa", "-tls1_2")
     yield case("P-256", "good", "-tls1_2")
@@ -481,13 +503,54 @@ def of_s_server():
     yield case("TLS 1.0 only", "good", "-tls1 -cipher ALL@SECLEVEL=0", "TLS 1.2")
     yield case("Ed25519", "ed25519", "-tls1_2", none)
     yield case("client certificate asked for", "good", "-tls1_2 -verify 1")
-    yield case("client certificate required", "good", "-tls1_2 -Verify 1", "client certificate")
+    wanted = f"-tls1_2 -Verify 3 -verify_return_error -CAfile {CERTS}/ca.pem"
+    yield case("client certificate required", "good", wanted, "client certificate")
+    yield case("client certificate: RSA 2048", "good", wanted, None, *certified("clientrsa"))
+    yield case("client certificate: P-256 and its chain", "good", wanted, None,
+               *certified("client"))
+
+
+def of_the_past():
+    def case(name, certificate, options, words=None, *lines):
+        return Tls("s_server", "TLS_LEGACY: " + name, certificate, options.split(), words,
+                   "mail.example", lines, LEGACY)
+
+    weak, wanted = "-cipher ALL@SECLEVEL=0", f"-Verify 3 -CAfile {CERTS}/ca.pem"
+    yield case("TLS 1.0 only", "goodrsa", f"-tls1 {weak}")
+    yield case("TLS 1.0 only, P-256", "good", f"-tls1 {weak}")
+    yield case("TLS 1.1 only", "goodrsa", f"-tls1_1 {weak}")
+    yield case("TLS 1.2", "goodrsa", "-tls1_2")
+    for cipher in "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA384", "AES128-GCM-SHA256", \
+            "AES256-SHA256", "AES128-SHA":
+        yield case(f"only {cipher}", "goodrsa", f"-tls1_2 -cipher {cipher}")
+    yield case("TLS 1.0 and RSA key exchange only", "goodrsa",
+               "-tls1 -cipher AES256-SHA@SECLEVEL=0")
+    yield case("key for encryption only", "encrypting", "-tls1_2 -cipher AES128-SHA")
+    yield case("signed with SHA-1", "sha1", f"-tls1_2 {weak}")
+    yield case("signed with MD5", "md5", f"-tls1_2 {weak}", "is signed with SHA-1 or MD5")
+    yield case("RSA 1024", "weak", f"-tls1_2 {weak}")
+    yield case("RSA 512", "weaker", f"-tls1_2 {weak}", "RSA key of less than 1024 bits")
+    for kind, client in ("RSA 2048", "clientrsa"), ("P-256 and its chain", "client"):
+        yield case(f"TLS 1.0, client certificate: {kind}", "goodrsa", f"-tls1 {weak} {wanted}",
+                   None, *certified(client))
+    yield case("TLS 1.3 only", "good", "-tls1_3", "does not accept TLS 1.2")
+    yield case("expired", "expired", f"-tls1 {weak}", "expired on")
 
 
 def of_gnutls():
-    def case(name, certificate, priority, words):
-        return Tls("gnutls-serv", name, certificate, priority, words, "mail.example", ())
+    def case(name, certificate, priority, words, *lines, options=()):
+        return Tls("gnutls-serv", name, certificate, ("--priority", priority, *options), words,
+                   "mail.example", lines)
 
+    wanted = "--require-client-cert", "--verify-client-cert", f"--x509cafile={CERTS}/ca.pem"
+    yield case("client certificate required", "good", "NORMAL:-VERS-TLS1.3",
+               "client certificate", options=wanted)
+    # It does not speak SMTP: silence is what comes behind a handshake that has gone well.
+    for kind, client in ("RSA 2048", "clientrsa"), ("P-256 and its chain", "client"):
+        yield case(f"client certificate: {kind}", "good", "NORMAL:-VERS-TLS1.3",
+                   "no answer from", *certified(client), "command_timeout 1", options=wanted)
+    yield case("client certificate: unknown CA", "good", "NORMAL:-VERS-TLS1.3",
+               "our certificate", *certified("clientstranger"), options=wanted)
     none = "accepts none of our ciphers"
     yield case("TLS 1.3 only", "good", "NORMAL:-VERS-ALL:+VERS-TLS1.3", "TLS 1.2")
     yield case("TLS 1.0 only", "good", "NORMAL:-VERS-ALL:+VERS-TLS1.0", "TLS 1.2")
@@ -498,8 +561,8 @@ def of_gnutls():
 
 def of_mail_servers():
     """OpenSMTPD 6.8 cannot do TLS with OpenSSL 3, as Debian 12 has it."""
-    def case(server, name, url, words):
-        return Tls(server, name, None, (), words, url, ())
+    def case(server, name, url, words=None, *lines):
+        return Tls(server, name, None, (), words, url, lines)
 
     yield case("opensmtpd", "what Debian 12 made of it", "smtps://opensmtpd.example",
                "the server had an internal error")
@@ -507,6 +570,11 @@ def of_mail_servers():
                "does not speak TLS here")
     yield case("aiosmtpd", "no STARTTLS", "smtp+starttls://aiosmtpd.example:25",
                "does not offer STARTTLS")
+    ours = "smtps://postfix.example:466"
+    yield case("postfix", "client certificate required", ours, "client certificate")
+    yield case("postfix", "client certificate: RSA 2048", ours, None, *certified("clientrsa"))
+    yield case("postfix", "client certificate: P-256 and its chain", ours, None,
+               *certified("client"))
 
 
 def talk(process):
@@ -547,7 +615,7 @@ def start_tls_server(case, port):
     else:
         servers.spawn("/usr/bin/gnutls-serv", "--quiet", "--echo", "--port", str(port),
                       "--x509certfile", pem + ".pem", "--x509keyfile", pem + ".key",
-                      "--priority", case.options)
+                      *case.options)
     must(servers.wait_until(lambda: listening(port)), "the server is not up")
 
 
@@ -566,7 +634,8 @@ def mask(words):
 
 def play_tls(case, port):
     url = case.host if ":/" in case.host else f"smtps://{case.host}:{port}"
-    client = Client(f"{case.server} {case.name}", "smarthost " + url, *case.lines)
+    client = Client(f"{case.server} {case.name}", "smarthost " + url, *case.lines,
+                    program=case.program)
     sent = message(b"under seal\n")
     said = []
 
@@ -576,8 +645,8 @@ def play_tls(case, port):
         client.post(sent, f"joe@{DOMAIN}")
         client.deliver()
         if case.words is None:
-            came(client, sent, "s_server" if case.server == "s_server" else BEHIND)
-            said.append("delivered: " + re.search(r"TLSv1\.2 [^ ,]+", client.dialogue)[0])
+            came(client, sent, BEHIND if case.server == "stunnel" else case.server)
+            said.append("delivered: " + re.search(r"TLSv1\.\d [^ ,]+", client.dialogue)[0])
             return
         words = client.reason(sent, f"joe@{DOMAIN}")
         said.append(mask(words))
@@ -591,6 +660,8 @@ def play_tls(case, port):
 def tls_cases():
     """(case, port)"""
     cases = [*behind_stunnel(), *of_s_server(), *of_gnutls(), *of_mail_servers()]
+    if os.path.exists(LEGACY):
+        cases += of_the_past()
     return [(case, 1000 + n) for n, case in enumerate(cases)]
 
 

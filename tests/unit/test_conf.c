@@ -234,9 +234,7 @@ test_complaints(void **state)
 		 "F f:1 proxy: not in this build: remove the line, and servers are reached without\n"},
 		{"delay_warning 4h",
 		 "I f:1 delay_warning: not in this build: mailq shows what is late\n"},
-		{"tls_key /etc/key.pem",
-		 "F f:1 tls_key: client certificates are not in this build: remove the line, and "
-		 "log in by auth_file\n"},
+		{"tls_key key.pem", "F f:1 tls_key: must be a path that begins with '/'\n"},
 		{"AUTHPATH auth.conf", "F f:1 AUTHPATH: must be a path that begins with '/'\n"},
 		{"tls_verify maybe", "F f:1 tls_verify: must be yes or no\n"},
 		{"STARTTLS#x", "F f:1 STARTTLS#x: unknown key; did you mean starttls?\n"},
@@ -246,9 +244,7 @@ test_complaints(void **state)
 		{"smarthost", "F f:1 smarthost: needs a value; \"\" is an empty one\n"},
 		{"smarthost joe:secret@mail.example",
 		 "F f:1 smarthost: a password does not belong here: it goes into auth_file\n"},
-		{"CERTFILE /etc/dma/cert.pem",
-		 "F f:1 CERTFILE: client certificates are not in this build: remove the line, and "
-		 "log in by auth_file\n"},
+		{"CERTFILE", "F f:1 CERTFILE: needs a value; \"\" is an empty one\n"},
 	};
 
 	(void)state;
@@ -503,9 +499,7 @@ test_dma_lines(void **state)
 		{"PORT", "port 25  # default ", "F f:1 PORT: needs a value; \"\" is an empty one\n"},
 		{"SECURE", "insecure_auth no  # default ",
 		 "I f:1 SECURE: unknown key; sendmail -bP lists them all\n"},
-		{"CERTFILE /etc/dma/cert.pem", "tls_verify yes  # default ",
-		 "F f:1 CERTFILE: client certificates are not in this build: remove the line, and "
-		 "log in by auth_file\n"},
+		{"CERTFILE /etc/dma/cert.pem", "tls_cert /etc/dma/cert.pem  # f:1 ", ""},
 	};
 
 	(void)state;
@@ -701,6 +695,26 @@ test_nullclient(void **state)
 	conf_finish(&c, "router", note, &complaints);
 	expect_complaints(&complaints, "F f:2 nullclient: needs a smarthost that takes the mail: "
 			  "add a smarthost line\n");
+	conf_free(&c);
+}
+
+static void
+test_tls_key(void **state)
+{
+	struct buf complaints = {0};
+	struct conf c;
+
+	(void)state;
+	parse(&c, "tls_key /etc/key.pem", &complaints);
+	conf_finish(&c, "router", note, &complaints);
+	expect_complaints(&complaints, "F f:1 tls_key: needs the certificate that it belongs to: add "
+			  "a tls_cert line\n");
+	conf_free(&c);
+	parse(&c, "tls_key /etc/key.pem\nCERTFILE /etc/cert.pem", &complaints);
+	conf_finish(&c, "router", note, &complaints);
+	expect_complaints(&complaints, "");
+	assert_string_equal(c.tls_cert, "/etc/cert.pem");
+	assert_string_equal(c.tls_key, "/etc/key.pem");
 	conf_free(&c);
 }
 
@@ -926,6 +940,7 @@ main(void)
 		cmocka_unit_test(test_smarthosts),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_nullclient),
+		cmocka_unit_test(test_tls_key),
 		cmocka_unit_test(test_from_override),
 		cmocka_unit_test(test_local),
 		cmocka_unit_test(test_print_reads_back),

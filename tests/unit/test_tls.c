@@ -89,6 +89,23 @@ run(char *const argv[])
 	return status;
 }
 
+/* Who we are, nobody at first. */
+static struct identity me;
+
+static void
+become(const char *name)
+{
+	char cert[300] = "", key[300] = "";
+	struct outcome why;
+
+	if (*name) {
+		fmt_print(cert, sizeof cert, "%s/%s.pem", dir, name);
+		fmt_print(key, sizeof key, "%s/%s.key", dir, name);
+	}
+	identity_free(&me);
+	assert_int_equal(identity_load(&me, cert, key, &why), 0);
+}
+
 static int
 make_certs(void **state)
 {
@@ -97,6 +114,7 @@ make_certs(void **state)
 	if (!mkdtemp(dir) || run((char *[]){TOP "/scripts/make-test-certs", dir, NULL}))
 		return -1;
 	bundle = open_file("ca.pem", O_RDONLY);
+	become("");
 	return 0;
 }
 
@@ -252,7 +270,7 @@ handshake_with(const struct trust_config *c, const char *name, const char *cert,
 	struct trust trust;
 
 	trust_init(&trust, c);
-	struct tls *t = tls_open(s.fd, str_of(name), &trust);
+	struct tls *t = tls_open(s.fd, str_of(name), &trust, &me);
 	if (pump(t, s.fd, false) == 0) {
 		fmt_print(words, sizeof words, trust.verified ? "verified" : "accepted");
 		assert_int_equal(trust.why.text[0], 0);
@@ -261,7 +279,7 @@ handshake_with(const struct trust_config *c, const char *name, const char *cert,
 		assert_int_equal(o.verdict, TEMPFAIL);
 		assert_int_equal(o.subject, 7);
 		/* Only then is it the server who refuses. */
-		assert_int_equal(trust.verified, strstr(o.text, "client certificate?") != NULL);
+		assert_int_equal(trust.verified, strstr(o.text, "tls_cert") != NULL);
 		memcpy(words, o.text, sizeof words);
 	}
 	binding.len = 0;
@@ -525,13 +543,54 @@ test_protocols(void **state)
 		{"TLS 1.3 only?", {"-tls1_3", NULL}},
 		{"none of our ciphers", {"-tls1_1", "-cipher", "ALL@SECLEVEL=0", NULL}},
 		{"verified", {"-tls1_2", "-verify", "1", NULL}},
-		{"want a client certificate?", {"-tls1_2", "-Verify", "1", NULL}},
+		{"wants a client certificate: set tls_cert", {"-tls1_2", "-Verify", "1", NULL}},
 	};
 	struct trust_config c = config();
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		expect(cases[i].words, &c, MAIL, "good", cases[i].options);
+}
+
+/* A server that wants a certificate which leads to ca.pem. */
+static void
+test_identities(void **state)
+{
+	static const struct {
+		const char *client, *server, *words;
+	} cases[] = {
+		{"client", "good", "verified"},
+		{"client", "goodrsa", "verified"},
+		{"clientrsa", "good", "verified"},
+		{"clientrsa4096", "good", "verified"},
+		{"clientp384", "good", "verified"},
+		{"clientstranger", "good", "does not know the CA of our certificate (tls_cert)"},
+		{"clientold", "good", "our certificate (tls_cert) has expired"},
+		{"wrongname", "good", "does not accept our certificate (tls_cert)"},
+		{"client", "unknown", "leads to CN=Unknown CA"},
+	};
+	static const char *const algorithms[] = {
+		"RSA+SHA256:ECDSA+SHA256", "RSA+SHA384:ECDSA+SHA384", "RSA+SHA512:ECDSA+SHA512",
+	};
+	char ca[300];
+	const char *options[] = {
+		"-tls1_2", "-Verify", "3", "-verify_return_error", "-CAfile", ca, "-client_sigalgs",
+		NULL, NULL,
+	};
+	struct trust_config c = config();
+
+	(void)state;
+	fmt_print(ca, sizeof ca, "%s/ca.pem", dir);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		become(cases[i].client);
+		options[7] = algorithms[i % 3];
+		expect(cases[i].words, &c, MAIL, cases[i].server, options);
+		assert_true(me.asked || strcmp(cases[i].server, "good") != 0);
+	}
+	expect("verified", &c, MAIL, "good", NULL);
+	assert_false(me.asked);
+	become("");
+	expect("wants a client certificate: set tls_cert", &c, MAIL, "good", options);
 }
 
 static void
@@ -557,12 +616,10 @@ test_data(void **state)
 
 	(void)state;
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust);
+	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust, &me);
 	assert_int_equal(tls_write(t, "x", 1), 0);
 	assert_int_equal(tls_read(t, got, sizeof got), 0);
 	assert_int_equal(pump(t, s.fd, false), 0);
-	assert_string_equal(trust.subject, "CN=good");
-	assert_string_equal(trust.issuer, "CN=EC Root");
 	tls_describe(t, &words);
 	assert_string_equal(buf_cstr(&words), "TLSv1.2 ECDHE-ECDSA-CHACHA20-POLY1305");
 	buf_free(&words);
@@ -612,7 +669,7 @@ test_close(void **state)
 
 	(void)state;
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust);
+	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust, &me);
 	assert_int_equal(pump(t, s.fd, false), 0);
 	assert_int_equal(tls_write(t, "CLOSE\n", 6), 6);
 	tls_flush(t);
@@ -634,7 +691,7 @@ test_own_close(void **state)
 
 	(void)state;
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust);
+	struct tls *t = tls_open(s.fd, STR("mail.example"), &trust, &me);
 	assert_int_equal(pump(t, s.fd, false), 0);
 	assert_int_equal(tls_write(t, "hello\n", 6), 6);
 	tls_flush(t);
@@ -656,7 +713,7 @@ talk(const char *bytes, size_t len)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	trust_init(&trust, &c);
-	struct tls *t = tls_open(fd[0], STR("mail.example"), &trust);
+	struct tls *t = tls_open(fd[0], STR("mail.example"), &trust, &me);
 	assert_int_equal(tls_pump(t), 0);
 	assert_int_equal(tls_events(t), POLLIN);
 	assert_int_equal(write(fd[1], bytes, len), (ssize_t)len);
@@ -784,6 +841,7 @@ main(void)
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_bundles),
 		cmocka_unit_test(test_protocols),
+		cmocka_unit_test(test_identities),
 		cmocka_unit_test(test_data),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_own_close),
