@@ -61,14 +61,23 @@ pump(struct channel *c)
 }
 
 static void
-say_tls(const struct channel *c)
+say_tls(const struct channel *c, const struct identity *me)
 {
 	struct buf words = {0};
+	struct str rest, line;
 
+	buf_print(&words, "TLS with %.*s: ", STR_ARG(c->peer));
 	tls_describe(c->tls, &words);
-	log_debug("TLS with %.*s: %.*s, certificate %s (issued by %s) %s", STR_ARG(c->peer),
-		  STR_ARG(words), c->trust.subject, c->trust.issuer,
-		  c->trust.verified ? "verified" : "NOT verified");
+	buf_puts(&words, c->trust.verified ? ", certificate verified\n" :
+					     ", certificate NOT verified\n");
+	trust_describe(&c->trust, &words);
+	if (me->asked)
+		buf_print(&words, "the server asks for a client certificate: %s\n",
+			  me->count > 0 ? "it gets tls_cert" : "there is none");
+	for (rest = buf_view(&words); rest.len > 0;) {
+		line = str_cut(&rest, '\n');
+		log_debug("%.*s", STR_ARG(line));
+	}
 	buf_free(&words);
 }
 
@@ -94,10 +103,11 @@ channel_start_tls(struct channel *c, struct str name, const struct trust_config 
 			return;
 		}
 	}
+	/* Where the handshake failed, too: most probably because of what is seen here. */
+	if (log_is_verbose())
+		say_tls(c, me);
 	if (!tls_ready(c->tls))
 		end_tls(c, "agreeing on TLS");
-	else if (log_is_verbose())
-		say_tls(c);
 }
 
 size_t

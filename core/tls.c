@@ -362,11 +362,14 @@ void
 tls_describe(const struct tls *t, struct buf *out)
 {
 	const br_ssl_session_parameters *session = &t->client.eng.session;
-	const char *name = "";
+	const char *name = NULL;
 
 	for (size_t i = 0; i < ALL_SUITES; i++) {
 		if (suite_at(i)->id == session->cipher_suite)
 			name = suite_at(i)->name;
 	}
-	buf_print(out, "TLSv1.%d %s", session->version - BR_TLS10, name);
+	if (name)
+		buf_print(out, "TLSv1.%d %s", session->version - BR_TLS10, name);
+	else
+		buf_puts(out, "nothing agreed on");
 }

@@ -442,8 +442,6 @@ judge(struct trust *t)
 	}
 	if (leaf->subject.len == 0)
 		return refuse(t, NULL, "the server's certificate is malformed");
-	cert_print_name(leaf->subject, t->subject, sizeof t->subject);
-	cert_print_name(leaf->issuer, t->issuer, sizeof t->issuer);
 	digest(br_sha256_ID, leaf->der, t->leaf_sha256);
 	if (leaf->hash)
 		t->binding_len = digest(leaf->hash, leaf->der, t->binding);
@@ -526,9 +524,9 @@ end_chain(const br_x509_class **ctx)
 static const br_x509_pkey *
 get_pkey(const br_x509_class *const *ctx, unsigned *usages)
 {
-	/* All that ECDHE needs, or RSA's own exchange; check_leaf has looked. */
 	const struct trust *t = (const struct trust *)(const void *)ctx;
 
+	/* All that ECDHE needs, or RSA's own exchange; check_leaf has looked. */
 	if (usages)
 		*usages = BR_KEYTYPE_SIGN | (CONFIG_TLS_LEGACY ? BR_KEYTYPE_KEYX : 0);
 	return &t->work->cert[0].key;
@@ -570,6 +568,44 @@ trust_expect(struct trust *t, struct str name)
 		memcpy(t->address, bytes.ptr, bytes.len);
 		t->address_len = bytes.len;
 	}
+}
+
+static void
+describe(const struct cert *c, struct buf *out)
+{
+	char subject[128], issuer[128];
+
+	cert_print_name(c->subject, subject, sizeof subject);
+	cert_print_name(c->issuer, issuer, sizeof issuer);
+	buf_print(out, "%s, issued by %s, valid from ", subject, issuer);
+	date_print_iso(c->not_before, out);
+	buf_puts(out, " to ");
+	date_print_iso(c->not_after, out);
+	buf_puts(out, " UTC");
+}
+
+void
+trust_describe(const struct trust *t, struct buf *out)
+{
+	const struct trust_work *w = t->work;
+	unsigned char spki[32];
+
+	if (w->cert[0].subject.len == 0)
+		return;
+	for (size_t i = 0; i < w->count; i++) {
+		buf_print(out, "certificate %u: ", (unsigned)i + 1);
+		if (w->cert[i].subject.len > 0)
+			describe(&w->cert[i], out);
+		else
+			buf_puts(out, "malformed");
+		buf_putc(out, '\n');
+	}
+	digest(br_sha256_ID, w->cert[0].spki, spki);
+	buf_puts(out, "tls_fingerprint ");
+	codec_hex((struct str){(const char *)t->leaf_sha256, sizeof t->leaf_sha256}, out);
+	buf_puts(out, "\ntls_pin ");
+	codec_hex((struct str){(const char *)spki, sizeof spki}, out);
+	buf_putc(out, '\n');
 }
 
 int

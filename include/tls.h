@@ -40,7 +40,7 @@ void tls_close(struct tls *t);
  * TEMPFAIL with the words for it; a truncation is a failure. */
 struct outcome tls_failure(const struct tls *t);
 
-/* "TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256", for -v and Received. */
+/* "TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256", or that nothing has been agreed on. */
 void tls_describe(const struct tls *t, struct buf *out);
 
 #endif

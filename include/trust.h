@@ -36,7 +36,6 @@ struct trust {
 	unsigned char address[16];
 	char name[256];          /* what the certificate must be for, no dot at its end */
 	struct outcome why;      /* TEMPFAIL 4.7.5 in words, after a refusal; else no text */
-	char subject[128], issuer[128]; /* of the leaf, for -v and for words */
 	unsigned char leaf_sha256[32];
 	/* tls-server-end-point (RFC 5929 4.1); no length: it is not defined for the leaf. */
 	unsigned char binding[br_sha512_SIZE];
@@ -49,6 +48,10 @@ void trust_free(struct trust *t);
 
 /* The host name or address literal that the next certificate must be for. */
 void trust_expect(struct trust *t, struct str name);
+
+/* For people, lines: each certificate that the server sent with subject, issuer and dates, then
+ * what tls_fingerprint and tls_pin would be for the first. Nothing where there is none. */
+void trust_describe(const struct trust *t, struct buf *out);
 
 /* The hash functions of certificates and handshakes, by BearSSL's numbers; NULL: none that is
  * used. */

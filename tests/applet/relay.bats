@@ -464,6 +464,26 @@ refused_tls() {
 	sent a@x.example
 }
 
+@test "-v shows a server's certificates, and what would pin the first" {
+	local key
+	serve server tls=implicit cert="$certs/unknown"
+	relay "smtps://127.0.0.1:$port"
+	post a@x.example
+	expect 0 timeout 40 "$MTABOX" deliver -C "$conf" -q -v
+	says "certificate NOT verified"
+	says "certificate 1: CN=unknown, issued by CN=stranger, valid from 2020-01-01 00:00:00 to 2040-01-01 00:00:00 UTC"
+	says "leads to CN=stranger"
+	for key in tls_fingerprint tls_pin; do
+		grep -o "$key [0-9a-f]\{64\}$" "$S/err" >"$S/pin"
+		relay "smtps://127.0.0.1:$port" "$(cat "$S/pin")"
+		post "$key@x.example"
+		expect 0 timeout 40 "$MTABOX" deliver -C "$conf" -qf -v
+		says "certificate verified"
+		sent "$key@x.example"
+	done
+	no_faults
+}
+
 @test "our own certificate cannot be used: mail is taken, and waits" {
 	secure server
 	cat "$certs/good.key" "$certs/good.pem" >"$S/own.pem"
