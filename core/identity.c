@@ -198,8 +198,11 @@ identity_load(struct identity *me, const char *cert, const char *key, struct out
 	*me = (struct identity){.vtable = &vtable};
 	if (!*cert)
 		return 0;
-	return load_chain(me, cert, &public, why) ||
-	       load_key(me, *key ? key : cert, &public, why) ? -1 : 0;
+	if (load_chain(me, cert, &public, why) == 0 &&
+	    load_key(me, *key ? key : cert, &public, why) == 0)
+		return 0;
+	me->count = 0;
+	return -1;
 }
 
 void

@@ -23,8 +23,8 @@ struct identity {
 };
 
 /* The certificate and whatever chain stands behind it in the PEM file cert, its key from the
- * PEM file key, or with "" from the same. cert "": there is none, count is 0. 0; or -1 with
- * *why, TEMPFAIL: one of them cannot be used, and what to do. */
+ * PEM file key, or with "" from the same; cert "": there is none. 0; or -1 with *why,
+ * TEMPFAIL: one of them cannot be used, and what to do; then there is none either. */
 int identity_load(struct identity *me, const char *cert, const char *key, struct outcome *why);
 
 void identity_free(struct identity *me);

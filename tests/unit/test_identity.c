@@ -228,6 +228,7 @@ test_refused(void **state)
 		struct str head = str_upto(str_of(cases[i].words),
 					   star ? (size_t)(star - cases[i].words) : 0);
 		assert_int_equal(load(&me, cases[i].cert, cases[i].key, &why), -1);
+		assert_int_equal(me.count, 0);
 		identity_free(&me);
 		assert_int_equal(why.verdict, TEMPFAIL);
 		if (!str_starts(str_of(why.text), head) ||
