@@ -173,8 +173,10 @@ parse_rsa(struct str bits, br_x509_pkey *key)
 		.n = (unsigned char *)n.ptr, .nlen = n.len, /* BearSSL has no const here */
 		.e = (unsigned char *)e.ptr, .elen = e.len,
 	};
-	/* An exponent of kilobytes would keep us busy for minutes. */
-	if (n.len <= BR_X509_BUFSIZE_SIG && n.len + e.len <= BR_X509_BUFSIZE_KEY)
+	/* Whoever has an exponent of 1 has nothing to keep secret; one of kilobytes would keep
+	 * us busy for minutes. */
+	if (n.len <= BR_X509_BUFSIZE_SIG && n.len + e.len <= BR_X509_BUFSIZE_KEY &&
+	    (e.len > 1 || (e.len == 1 && byte(e, 0) >= 3)))
 		key->key_type = BR_KEYTYPE_RSA;
 	return ended(bits) && ended(pair);
 }
@@ -509,6 +511,8 @@ cert_print_name(struct str name, char *dst, size_t cap)
 		common = str_eq(take(&pair, OID), STR("\x55\x04\x03"));
 		best = take_any(&pair);
 	}
+	if (best.len == 0)
+		best = STR("no name");
 	fmt_print(dst, cap, "%s%.*s", common ? "CN=" : "", STR_ARG(best));
 	for (char *p = dst; *p; p++) {
 		if (str_is_control(*p))

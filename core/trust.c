@@ -21,6 +21,8 @@ enum {
 	RSA_BITS = CONFIG_TLS_LEGACY ? 1024 : 2048, /* of a key, at least */
 	/* What the leaf's key must be for: one of these. */
 	LEAF_USES = CERT_DIGITAL_SIGNATURE | (CONFIG_TLS_LEGACY ? CERT_KEY_ENCIPHERMENT : 0),
+	DAY = 10,     /* of "2026-11-22 10:38:16", to the day and all of it */
+	SECOND = 19,
 };
 
 struct trust_work {
@@ -34,16 +36,27 @@ struct trust_work {
 	size_t anchors;
 	const struct cert *path[PATH];
 	unsigned steps;
-	const struct cert *dead_end; /* where the search first found no issuer */
+	const struct cert *dead_end; /* where the search first found no issuer, */
+	bool forged;                 /* only some of that name who have not signed it */
 };
 
-/* Says why. NULL for c: where it is not about one certificate, or where a digest needs the
- * room; else once: of several paths the first one's fault is told. Returns false. */
+static void
+print_time(int64_t wall, size_t len, char *dst, size_t cap)
+{
+	struct buf b = {0};
+
+	date_print_iso(wall, &b);
+	fmt_print(dst, cap, "%.*s", STR_ARG(str_upto(buf_view(&b), len)));
+	buf_free(&b);
+}
+
+/* Says why, the remedy first, which certificate behind: a queue's line has less room than we
+ * have. NULL for c: where it is not about one; else once: of several paths the first one's
+ * fault is told. Returns false. */
 static bool __attribute__((format(printf, 3, 4)))
 refuse(struct trust *t, const struct cert *c, const char *fmt, ...)
 {
-	char words[LIMIT_OUTCOME_TEXT], subject[48], issuer[48];
-	bool leaf = c == &t->work->cert[0];
+	char words[LIMIT_OUTCOME_TEXT], subject[48], issuer[48], from[DAY + 1], to[DAY + 1];
 	va_list ap;
 
 	if (c && t->why.text[0])
@@ -52,16 +65,17 @@ refuse(struct trust *t, const struct cert *c, const char *fmt, ...)
 	fmt_vprint(words, sizeof words, fmt, ap);
 	va_end(ap);
 	if (!c) {
-		t->why = outcome_make(TEMPFAIL, 7, 5, "%.64s: %s", t->name, words);
+		t->why = outcome_make(TEMPFAIL, 7, 5, "%s", words);
 		return false;
 	}
 	cert_print_name(c->subject, subject, sizeof subject);
 	cert_print_name(c->issuer, issuer, sizeof issuer);
-	if (str_eq(c->subject, c->issuer))
-		fmt_print(issuer, sizeof issuer, "itself");
-	t->why = outcome_make(TEMPFAIL, 7, 5, "%s%.64s (%s, issued by %s) %s",
-			      leaf ? "certificate of " : "CA certificate",
-			      leaf ? t->name : "", subject, issuer, words);
+	print_time(c->not_before, DAY, from, sizeof from);
+	print_time(c->not_after, DAY, to, sizeof to);
+	t->why = outcome_make(TEMPFAIL, 7, 5, "certificate of %.64s%s %s (%s, issued by %s, "
+			      "%s to %s)", t->name, c == &t->work->cert[0] ? "" : "'s CA",
+			      words, subject, str_eq(c->subject, c->issuer) ? "itself" : issuer,
+			      from, to);
 	return false;
 }
 
@@ -79,16 +93,6 @@ print_digest(const unsigned char digest[32], char hex[65])
 		fmt_print(hex + 2 * i, 3, "%02x", digest[i]);
 }
 
-static void
-print_time(int64_t wall, char *dst, size_t cap)
-{
-	struct buf b = {0};
-
-	date_print_iso(wall, &b);
-	fmt_print(dst, cap, "%.*s UTC", (int)b.len, b.ptr);
-	buf_free(&b);
-}
-
 /* Without a believable clock (tls_clock floor) it is at least as late as the build. */
 static bool
 check_dates(struct trust *t, const struct cert *c)
@@ -96,17 +100,17 @@ check_dates(struct trust *t, const struct cert *c)
 	const struct trust_config *config = t->config;
 	bool known = config->now.believable;
 	int64_t now = known ? config->now.wall : config->floor;
-	char when[40], today[40];
+	char when[SECOND + 1], today[SECOND + 1];
 
 	if (c->not_after < now) {
-		print_time(c->not_after, when, sizeof when);
-		return refuse(t, c, "expired on %s: have it renewed, or set tls_pin", when);
+		print_time(c->not_after, SECOND, when, sizeof when);
+		return refuse(t, c, "expired on %s UTC: have it renewed, or set tls_pin", when);
 	}
 	if (known && c->not_before > now) {
-		print_time(c->not_before, when, sizeof when);
-		print_time(now, today, sizeof today);
-		return refuse(t, c, "is not valid before %s: is the clock right (%s)?", when,
-			      today);
+		print_time(c->not_before, SECOND, when, sizeof when);
+		print_time(now, SECOND, today, sizeof today);
+		return refuse(t, c, "is not valid before %s UTC: is the clock right (%s UTC)?",
+			      when, today);
 	}
 	return true;
 }
@@ -145,16 +149,21 @@ check_signature(struct trust *t, const struct cert *c)
 			   "is signed with SHA-1 or MD5");
 }
 
-/* below: how many certificates stand between this one and the key it vouches for. */
+/* Whether c may issue for what is path[depth - 1]. */
 static bool
-check_issuer(struct trust *t, const struct cert *c, size_t below)
+check_issuer(struct trust *t, const struct cert *c, size_t depth)
 {
+	const struct cert *const *path = t->work->path;
+	int below = 0; /* CAs, without those that are the one above by another key */
+
+	for (size_t i = 1; i < depth; i++)
+		below += !str_eq(path[i]->subject, path[i]->issuer);
 	if (!check_any(t, c))
 		return false;
 	if (!c->ca || !(c->key_usage & CERT_KEY_CERT_SIGN))
-		return refuse(t, c, "may not issue certificates, but did");
-	if (c->path_length >= 0 && (size_t)c->path_length + 1 < below)
-		return refuse(t, c, "has a path length that allows no CA this far below it");
+		return refuse_flaw(t, c, "may not issue certificates, but did");
+	if (c->path_length >= 0 && c->path_length < below)
+		return refuse_flaw(t, c, "has a path length that allows no CA this far below it");
 	return true;
 }
 
@@ -171,7 +180,8 @@ names_us(const struct trust *t, const struct cert *leaf)
 static bool
 check_leaf(struct trust *t, const struct cert *leaf, bool in_bundle)
 {
-	if (!check_any(t, leaf) || !check_signature(t, leaf))
+	/* The administrator's own word for it needs no signature. */
+	if (!check_any(t, leaf) || (!in_bundle && !check_signature(t, leaf)))
 		return false;
 	if (leaf->ca && !in_bundle)
 		return refuse_flaw(t, leaf, "is a CA's, not a server's");
@@ -276,27 +286,6 @@ is_signed_by(const struct cert *c, const br_x509_pkey *key)
 				     have) && memcmp(have, want, len) == 0;
 }
 
-/* path[0] to path[depth - 1] below the anchor. */
-static bool
-check_path(struct trust *t, size_t depth, const struct cert *anchor)
-{
-	const struct cert *const *path = t->work->path;
-
-	/* The administrator's own word for the leaf needs no signature. */
-	if (str_eq(anchor->der, path[0]->der))
-		return true;
-	for (size_t i = 1; i < depth; i++)
-		if (!check_issuer(t, path[i], i) || !check_signature(t, path[i]))
-			return false;
-	if (!check_issuer(t, anchor, depth))
-		return false;
-	for (size_t i = 1; i < depth; i++)
-		if (!is_signed_by(path[i - 1], &path[i]->key))
-			return refuse(t, path[0], "comes with a chain in which a signature is wrong");
-	return is_signed_by(path[depth - 1], &anchor->key) ||
-	       refuse(t, path[0], "was not signed by the CA of that name in the bundle");
-}
-
 static bool
 is_on_path(const struct trust_work *w, size_t depth, const struct cert *c)
 {
@@ -307,34 +296,40 @@ is_on_path(const struct trust_work *w, size_t depth, const struct cert *c)
 	return false;
 }
 
-/* Depth first from path[depth - 1] upwards, anchors before the server's own. */
+/* Depth first from path[depth - 1] upwards, anchors before the server's own. Only whoever has
+ * signed it is looked at closely: a name alone is anybody's. */
 static bool
 climb(struct trust *t, size_t depth)
 {
 	struct trust_work *w = t->work;
 	const struct cert *top = w->path[depth - 1];
-	bool issuer = false;
+	bool named = false, issued = false;
 
-	for (size_t i = 0; i < w->anchors && w->steps > 0; i++) {
-		if (!str_eq(w->anchor[i].subject, top->issuer))
-			continue;
-		issuer = true;
-		w->steps--;
-		if (check_path(t, depth, &w->anchor[i]))
-			return true;
-	}
-	for (size_t i = 1; i < w->count && depth < PATH && w->steps > 0; i++) {
-		const struct cert *c = &w->cert[i];
+	for (size_t i = 0; i < w->anchors + w->count && w->steps > 0; i++) {
+		bool anchor = i < w->anchors;
+		const struct cert *c = anchor ? &w->anchor[i] : &w->cert[i - w->anchors];
 		if (!str_eq(c->subject, top->issuer) || is_on_path(w, depth, c))
 			continue;
-		issuer = true;
+		named = true;
 		w->steps--;
+		/* A key that we do not know is told of. */
+		if (c->key.key_type != 0 && !is_signed_by(top, &c->key))
+			continue;
+		issued = true;
+		if (!check_issuer(t, c, depth))
+			continue;
+		if (anchor)
+			return true;
+		if (depth == PATH || !check_signature(t, c))
+			continue;
 		w->path[depth] = c;
 		if (climb(t, depth + 1))
 			return true;
 	}
-	if (!issuer && !w->dead_end)
+	if (!issued && !w->dead_end) {
 		w->dead_end = top;
+		w->forged = named;
+	}
 	return false;
 }
 
@@ -344,20 +339,34 @@ refuse_self_signed(struct trust *t)
 	char hex[65];
 
 	print_digest(t->leaf_sha256, hex);
-	return refuse(t, NULL, "the certificate is self-signed: if it is the right one, set "
-			     "tls_fingerprint %s", hex);
+	return refuse(t, NULL, "set tls_fingerprint %s if the self-signed certificate of %.64s "
+			     "is the right one", hex, t->name);
+}
+
+static bool
+refuse_size(struct trust *t)
+{
+	return refuse(t, NULL, "%.64s sent too many certificates: set tls_pin", t->name);
 }
 
 /* No path leads to the bundle, unless one did and its fault has been told. */
 static bool
 refuse_unknown(struct trust *t, const struct cert *leaf)
 {
-	const struct cert *top = t->work->dead_end ? t->work->dead_end : leaf;
+	const struct cert *top = t->work->dead_end;
+	const char *bundle = t->config->ca_name;
 	char missing[48];
 
+	if (t->why.text[0])
+		return false;
+	if (!top)
+		return refuse_size(t);
+	if (t->work->forged)
+		return refuse(t, top, "was not signed by the CA of that name: update %s, or "
+			      "distrust the server", bundle);
 	cert_print_name(top->issuer, missing, sizeof missing);
-	return refuse(t, leaf, "leads to %s, which is neither in %s nor sent by the server: "
-		      "add it there, or set tls_pin", missing, t->config->ca_name);
+	return refuse(t, leaf, "leads to %s, which is not in %s: add it there, or set tls_pin",
+		      missing, bundle);
 }
 
 /* Whether there is what a check needs. */
@@ -365,20 +374,20 @@ static bool
 can_check(struct trust *t)
 {
 	const struct trust_config *config = t->config;
-	char now[40];
+	char now[SECOND + 1];
 
 	if (!config->now.believable && config->clock == CONF_CLOCK_STRICT) {
-		print_time(config->now.wall, now, sizeof now);
-		return refuse(t, NULL, "the clock is not set (it says %s), so no certificate "
-				     "can be checked: set it or use tls_clock floor or tls_pin",
-				     now);
+		print_time(config->now.wall, SECOND, now, sizeof now);
+		return refuse(t, NULL, "%.64s: the clock is not set (it says %s UTC), so no "
+				     "certificate can be checked: set it, or use tls_clock "
+				     "floor or tls_pin", t->name, now);
 	}
 	if (config->ca < 0)
-		return refuse(t, NULL, "no certificate can be checked without the CA bundle "
-				     "%.64s (%s): set tls_ca_file or tls_pin", config->ca_name,
-			      strerror(config->ca_error));
+		return refuse(t, NULL, "%.64s: no certificate can be checked without the CA "
+				     "bundle %.64s (%s): set tls_ca_file or tls_pin", t->name,
+				     config->ca_name, strerror(config->ca_error));
 	if (t->work->too_big)
-		return refuse(t, NULL, "the server sent too many certificates: set tls_pin");
+		return refuse_size(t);
 	return true;
 }
 
@@ -393,13 +402,13 @@ check_chain(struct trust *t)
 	find_anchors(w, t->config->ca);
 	for (size_t i = 0; i < w->anchors && !same; i++)
 		same = str_eq(w->anchor[i].der, leaf->der) ? &w->anchor[i] : NULL;
-	if (!same && str_eq(leaf->subject, leaf->issuer))
+	if (w->anchors == 0 && str_eq(leaf->subject, leaf->issuer))
 		return refuse_self_signed(t);
 	if (!check_leaf(t, leaf, same))
 		return false;
 	w->path[0] = leaf;
 	w->steps = STEPS;
-	return same ? check_path(t, 1, same) : climb(t, 1) || refuse_unknown(t, leaf);
+	return same || climb(t, 1) || refuse_unknown(t, leaf);
 }
 
 /* The administrator has seen this very certificate or key: nothing else counts. */
@@ -421,8 +430,8 @@ check_pins(struct trust *t, const struct cert *leaf)
 	if (!what)
 		return true;
 	print_digest(have, hex);
-	return refuse(t, NULL, "the certificate does not match %s; if it was renewed, set "
-			     "%s", what, hex);
+	return refuse(t, NULL, "set %s %s if %.64s has a new certificate: it does not match %s",
+		      what, hex, t->name, what);
 }
 
 /* Judges what the server has sent. */
@@ -434,14 +443,14 @@ judge(struct trust *t)
 	size_t start = 0;
 
 	if (w->count == 0)
-		return refuse(t, NULL, "the server sent no certificate");
+		return refuse(t, NULL, "%.64s sent no certificate", t->name);
 	for (size_t i = 0; i < w->count; start = w->end[i++]) {
 		struct cert *c = &w->cert[i];
 		if (cert_parse(c, (struct str){w->der.ptr + start, w->end[i] - start}))
 			*c = (struct cert){0};
 	}
 	if (leaf->subject.len == 0)
-		return refuse(t, NULL, "the server's certificate is malformed");
+		return refuse(t, NULL, "the certificate of %.64s is malformed", t->name);
 	digest(br_sha256_ID, leaf->der, t->leaf_sha256);
 	if (leaf->hash)
 		t->binding_len = digest(leaf->hash, leaf->der, t->binding);

@@ -66,8 +66,8 @@ bool cert_names_host(const struct cert *c, struct str host);
 /* Whether subjectAltName has this address: 4 or 16 bytes. */
 bool cert_names_address(const struct cert *c, struct str address);
 
-/* For people: "CN=mail.example", without a common name the last part; cut to cap - 1 bytes.
- * Control characters become '?'. */
+/* For people: "CN=mail.example", without a common name the last part, or "no name"; cut to
+ * cap - 1 bytes. Control characters become '?'. */
 void cert_print_name(struct str name, char *dst, size_t cap);
 /* For people: the first of its dNSNames, or an empty range. */
 struct str cert_first_host(const struct cert *c);

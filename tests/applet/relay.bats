@@ -114,6 +114,12 @@ real() {
 	serve server tls=implicit cert="$certs/unknown"
 	print=$(openssl x509 -in "$certs/unknown.pem" -noout -fingerprint -sha256)
 	other=$(openssl x509 -in "$certs/good.pem" -noout -fingerprint -sha256)
+	# What is to be set stands in mailq as a whole.
+	relay "smtps://127.0.0.1:$port" "tls_fingerprint ${other#*=}"
+	post c@x.example
+	flush
+	mailq >"$S/out"
+	prints "$(tr -d : <<<"set tls_fingerprint ${print#*=}" | tr A-F a-f)"
 	relay "smtps://127.0.0.1:$port" "tls_fingerprint ${print#*=}"
 	post a@x.example
 	flush
@@ -122,7 +128,7 @@ real() {
 	post b@x.example
 	flush
 	deferred b@x.example "fingerprint"
-	kept server 1
+	kept server 2
 }
 
 # --- what is sent ---------------------------------------------------------------------------
@@ -451,7 +457,7 @@ refused_tls() {
 @test "a server that we have a password for must have verified TLS" {
 	knows_password 127.0.0.1
 	refused_tls "does not offer STARTTLS" smtp:// -- tls=no
-	refused_tls "unknown" smtp:// -- tls=starttls cert="$certs/unknown"
+	refused_tls "leads to CN=stranger" smtp:// -- tls=starttls cert="$certs/unknown"
 	refused_tls "verified TLS" smtp+starttls:// "tls_verify no" -- tls=starttls \
 		cert="$certs/unknown"
 	refused_tls "verified TLS" smtps:// "tls_verify no" -- tls=implicit cert="$certs/wrongname"
