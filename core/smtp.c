@@ -346,8 +346,8 @@ proceed(struct smtp *s)
 		command(s, "STARTTLS");
 	} else if (clear && c->tls != URL_TLS_OFFERED) {
 		leave_insecure(s, 10, "TLS is required, but the server does not offer "
-			       "STARTTLS: try smtps:// (port 465), or allow clear text "
-			       "with smtp://", "");
+			       "STARTTLS: try smtps:// (port 465)", c->user.len > 0 ? "" :
+			       ", or allow clear text with smtp://");
 	} else if (c->user.len > 0) {
 		begin_login(s);
 	} else {
