@@ -35,6 +35,7 @@ enum type {
 	MASQUERADE,
 	ADDRESS,
 	DIGEST,
+	MECHANISMS,
 	ADDRESSES,
 	RESOLVERS,
 	ABSENT,  /* understood, but not in this build: help says what to do */
@@ -60,7 +61,7 @@ static const struct key keys[] = {
 	 "user|host:password lines, not to be read by others"},
 	{"password_command", NULL, STRING, FIELD(password_command), 0, 0, "",
 	 "says the password of user $1 at host $2 where auth_file has none"},
-	{"auth_mechanisms", NULL, STRING, FIELD(auth_mechanisms), 0, 0, "",
+	{"auth_mechanisms", NULL, MECHANISMS, FIELD(auth_mechanisms), 0, 0, "",
 	 "those allowed, best first; empty: all"},
 	{"insecure_auth", "insecure", BOOLEAN, FIELD(insecure_auth), 0, 0, "no",
 	 "passwords may go over connections that are not verified"},
@@ -441,6 +442,33 @@ are_addresses(struct str list, bool with_ports)
 	return true;
 }
 
+/* sasl.c's names: the unit test of sasl compares. */
+#define MECHANISM_NAMES "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 " \
+	"NTLM PLAIN LOGIN OAUTHBEARER XOAUTH2 EXTERNAL"
+
+static bool
+is_mechanism(struct str name)
+{
+	struct str known = STR(MECHANISM_NAMES);
+
+	while (known.len > 0)
+		if (str_ieq(str_cut(&known, ' '), name))
+			return true;
+	return name.len == 0;
+}
+
+/* Blanks or commas between them. */
+static bool
+are_mechanisms(struct str list)
+{
+	while (list.len > 0) {
+		char next = str_find(list, ' ') < str_find(list, ',') ? ' ' : ',';
+		if (!is_mechanism(str_cut(&list, next)))
+			return false;
+	}
+	return true;
+}
+
 static const char *
 check_text(const struct key *k, struct str v)
 {
@@ -468,6 +496,8 @@ check_text(const struct key *k, struct str v)
 	case DIGEST:
 		return codec_unhex(v, digest, sizeof digest) == sizeof digest ? NULL :
 		       "must be a SHA-256: 64 hex digits";
+	case MECHANISMS:
+		return are_mechanisms(v) ? NULL : "must be among " MECHANISM_NAMES;
 	case ADDRESSES:
 	case RESOLVERS:
 		return are_addresses(v, k->type == RESOLVERS) ? NULL :

@@ -60,6 +60,7 @@ all_refuse() {
 	tls_verify maybe|tls_verify: must be yes or no
 	tls_ca_file relative|tls_ca_file: must be a path
 	tls_fingerprint 12:34|tls_fingerprint: must be a SHA-256
+	auth_mechanisms SCRAM-SHA-256, PLIAN|auth_mechanisms: must be among SCRAM-SHA-256-PLUS SCRAM
 	TLS_VERFY yes|TLS_VERFY: unknown key
 	smarthost two words|smarthost: behind the server stands from=PATTERN
 	auth_fle /x|auth_fle: unknown key; did you mean auth_file?

@@ -830,7 +830,7 @@ test_print_reads_back(void **state)
 		"",
 		"SMARTHOST m.example\nSECURETRANSFER\nSTARTTLS\nOPPORTUNISTIC_TLS\nPORT 99\n",
 		"smarthost smtps://a.example\nsmarthost [::1]:26\nlog_file \"/a \\\\ \\\" # b\"\n"
-		"auth_mechanisms \"#\"\nlocal_domains \"=\"\ntls_clock floor\nretry_max 61\n"
+		"auth_mechanisms plain,LOGIN  ntlm\nlocal_domains \"#\"\nlocal_domains \"=\"\ntls_clock floor\nretry_max 61\n"
 		"spool_size_limit 9223372036854775807\nadminaddr \"\\\"a b\\\"@x.example\"\n",
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "codec.h"
+#include "conf.h"
 #include "fmt.h"
 #include "sasl.h"
 
@@ -114,6 +115,40 @@ test_pick(void **state)
 }
 
 /* "y" where an offer to bind could have been taken out of the server's list, and only there. */
+static void
+keep(void *ctx, enum conf_severity severity, const char *source, unsigned line, const char *what)
+{
+	(void)severity;
+	(void)source;
+	(void)line;
+	buf_puts(ctx, what);
+}
+
+/* What the configuration lets pass as a mechanism is one. */
+static void
+test_names_in_the_configuration(void **state)
+{
+	static const char before[] = "auth_mechanisms: must be among ";
+	struct buf words = {0};
+	struct conf conf;
+	struct sasl s;
+	size_t count = 0;
+
+	(void)state;
+	conf_init(&conf);
+	conf_parse(&conf, STR("auth_mechanisms SCRAM-SHA-512"), "conf", keep, &words);
+	assert_true(str_starts(buf_view(&words), STR("auth_mechanisms: must be among ")));
+	struct str names = str_from(buf_view(&words), sizeof before - 1);
+	for (; names.len > 0; count++) {
+		struct str name = str_cut(&names, ' ');
+		assert_int_equal(sasl_pick(&s, name, name, STR("binding")), 0);
+		assert_true(str_eq(str_of(sasl_name(&s)), name));
+	}
+	assert_int_equal(count, 11);
+	conf_free(&conf);
+	buf_free(&words);
+}
+
 static void
 test_pick_notices_what_is_missing(void **state)
 {
@@ -570,6 +605,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pick),
+		cmocka_unit_test(test_names_in_the_configuration),
 		cmocka_unit_test(test_pick_notices_what_is_missing),
 		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_login),
