@@ -18,6 +18,9 @@ $B/unit/libcore.a: $(UNIT_CORE:%=$B/unit/core/%.o)
 $B/unit/test_%: tests/unit/test_%.c $B/unit/libcore.a
 	$(Q)$(UNIT_CC) $(UNIT_FLAGS) -DTOP='"$(CURDIR)"' -MMD -MP -o $@ $< $B/unit/libcore.a -lcmocka -lbearssl
 
+$B/unit/judge: tests/chains/judge.c $B/unit/libcore.a
+	$(Q)$(UNIT_CC) $(UNIT_FLAGS) -MMD -MP -o $@ $< $B/unit/libcore.a -lbearssl
+
 unit-%: $B/unit/test_%
 	CMOCKA_MESSAGE_OUTPUT=TAP $<
 
@@ -48,9 +51,10 @@ $B/legacy/mtabox: $B/mtabox FORCE
 	@[ ! -d $B/bearssl-lib ] || ln -sfn ../bearssl-lib $(@D)/bearssl-lib
 	@$(MAKE) -s B=$(@D) TLS_LEGACY=1 $@
 
-run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%)
+run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge
 	@MTABOX=$(abspath $B/mtabox) scripts/run-tests $(CHECKS) \
 		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
+		chains='tests/chains/chains.py $B/unit/judge' \
 		$(foreach t,$(TABLES),table-$t=tests/table/$t.py) \
 		$(foreach t,$(HOSTILE),hostile-$t=tests/hostile/$t.py) \
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
