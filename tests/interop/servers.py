@@ -10,6 +10,7 @@ import subprocess
 import time
 
 PASSWORD = "Wald meister"
+TOKEN, UNKNOWABLE = "ya29.Z-9_~+/==", "ya29.nobody-knows"  # OAuth's; the other: nobody says
 CERTS = "/tmp/certs"
 USERS = "joe", "ann"
 LOCALS = ["ann:1235", "postfix:1240", "postdrop:1241", "Debian-exim:1242", "opensmtpd:1243",
@@ -91,6 +92,8 @@ POSTFIX_MASTER = """
   -o smtpd_tls_req_ccert=yes -o smtpd_tls_CAfile={certs}/ca.pem
   -o smtpd_tls_fingerprint_digest=sha256
   -o {{ smtpd_client_restrictions = check_ccert_access texthash:/etc/postfix/certs, reject }}
+{address}:468 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes {auth} -o {nobody}
+{address}:467 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes {auth} -o {cyrus}
 pickup    unix n - n 60 1 pickup
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
@@ -105,6 +108,12 @@ proxymap  unix - - n - - proxymap
 virtual   unix - n n - - virtual
 postlog   unix-dgram n - n - 1 postlogd
 """
+# Cyrus SASL, in the place of Dovecot.
+CYRUS = """
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+mech_list: PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 NTLM
+"""
 
 
 def postfix(address):
@@ -113,8 +122,14 @@ def postfix(address):
         f"{user}@{domain} {user}/\n" for user in USERS for domain in MX_DOMAINS.split()))
     auth = "-o smtpd_sasl_auth_enable=yes -o " \
         "smtpd_client_restrictions=permit_sasl_authenticated,reject"
-    write("/etc/postfix/master.cf",
-          POSTFIX_MASTER.format(address=address, auth=auth, certs=CERTS))
+    write("/etc/postfix/master.cf", POSTFIX_MASTER.format(
+        address=address, auth=auth, certs=CERTS, nobody="smtpd_sasl_path=inet:127.0.0.5:12346",
+        cyrus="smtpd_sasl_type=cyrus -o smtpd_sasl_path=smtpd"))
+    write("/etc/postfix/sasl/smtpd.conf", CYRUS)
+    for user in USERS:
+        run("/bin/sh", "-c", f"printf '%s' '{PASSWORD}' |"
+            f" saslpasswd2 -p -c -u postfix.example {user}")
+    os.chmod("/etc/sasldb2", 0o644)
     write("/etc/postfix/certs", "".join(
         run("/usr/bin/openssl", "x509", "-in", f"{CERTS}/{name}.pem", "-noout", "-sha256",
             "-fingerprint").split("=")[1].strip() + " OK\n" for name in ("client", "clientrsa")))
@@ -134,6 +149,8 @@ tls_advertise_hosts = ${{if eq{{$received_port}}{{25}}{{}}{{*}}}}
 auth_advertise_hosts = ${{if eq{{$tls_in_cipher}}{{}}{{}}{{*}}}}
 tls_certificate = {certs}/rsa3072.pem
 tls_privatekey = {certs}/rsa3072.key
+tls_verify_certificates = {certs}/ca.pem
+tls_try_verify_hosts = *
 acl_smtp_rcpt = rcpt
 log_file_path = /var/log/exim4/%slog
 never_users =
@@ -166,7 +183,8 @@ begin authenticators
 plain:
   driver = plaintext
   public_name = PLAIN
-  server_condition = ${{if and{{{{eq{{$auth2}}{{joe}}}}{{eq{{$auth3}}{{{password}}}}}}}}}
+  server_condition = ${{if eq{{$auth2}}{{ann}}{{${{lookup{{ann}}lsearch{{/nonexistent}}}}}}\
+    {{${{if and{{{{eq{{$auth2}}{{joe}}}}{{eq{{$auth3}}{{{password}}}}}}}}}}}}}
   server_set_id = $auth2
 cram:
   driver = cram_md5
@@ -179,6 +197,11 @@ external:
   server_advertise_condition = $tls_in_certificate_verified
   server_param2 = ${{certextract{{subject,CN}}{{$tls_in_peercert}}}}
   server_condition = ${{if eq{{$auth1}}{{$auth2}}}}
+  server_set_id = $auth1
+ntlm:
+  driver = spa
+  public_name = NTLM
+  server_password = ${{if eq{{$auth1}}{{joe}}{{{password}}}fail}}
   server_set_id = $auth1
 """
 
@@ -226,9 +249,15 @@ ssl_ca = <{certs}/ca.pem
 ssl_require_crl = no
 ssl_verify_client_cert = yes
 auth_ssl_username_from_cert = yes
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 external
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 oauthbearer xoauth2 external
 auth_username_format = %Ln
 auth_failure_delay = 0
+auth_verbose = yes
+passdb {{
+  driver = oauth2
+  mechanisms = oauthbearer xoauth2
+  args = /etc/dovecot/oauth2
+}}
 passdb {{
   driver = static
   args = nopassword
@@ -236,6 +265,7 @@ passdb {{
 }}
 passdb {{
   driver = passwd-file
+  mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
   args = /etc/dovecot/people
 }}
 userdb {{
@@ -285,7 +315,20 @@ service auth {{
 """
 
 
+# As tokens.py knows it.
+OAUTH2 = """
+tokeninfo_url = http://127.0.0.9:8080/?token=
+introspection_mode = auth
+username_attribute = username
+active_attribute = active
+active_value = yes
+timeout_msecs = 5000
+"""
+
+
 def dovecot(address):
+    write("/etc/dovecot/oauth2", OAUTH2)
+    spawn("/usr/bin/python3", "-B", "/interop/tokens.py", "127.0.0.9", "8080", TOKEN, UNKNOWABLE)
     write("/etc/dovecot/dovecot.conf", DOVECOT.format(address=address, certs=CERTS))
     write("/etc/dovecot/people", "".join(
         f"{user}:{{PLAIN}}{PASSWORD}:1234:1234::/srv/dovecot/{user}::\n" for user in USERS))

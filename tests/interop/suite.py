@@ -21,13 +21,14 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, "/interop")
 import mbox
 import servers
-from servers import CERTS, PASSWORD
+from servers import CERTS, PASSWORD, TOKEN, UNKNOWABLE
 
 PROGRAM = "/mtabox"
 LEGACY = "/mtabox-legacy"  # built with TLS_LEGACY=1
@@ -204,7 +205,7 @@ PROGRAMS = {"postfix": "/usr/sbin/postfix", "exim": "/usr/sbin/exim4",
             "stunnel": "/usr/bin/stunnel4", "gnutls-serv": "/usr/bin/gnutls-serv",
             "s_server": "/usr/bin/openssl", "named": "/usr/sbin/named",
             "unbound": "/usr/sbin/unbound", "dnsmasq": "/usr/sbin/dnsmasq"}
-PACKAGES = ("postfix exim4-daemon-light opensmtpd dovecot-core python3-aiosmtpd smtp-server "
+PACKAGES = ("postfix exim4-daemon-heavy opensmtpd dovecot-core python3-aiosmtpd smtp-server "
             "stunnel4 openssl gnutls-bin bind9 unbound dnsmasq-base").split()
 COLUMNS = [*BODIES, "one of three refused", "all refused", "one connection", "BDAT", "wrong password"]
 Way = namedtuple("Way", "server how url")
@@ -318,29 +319,113 @@ def play_way(way):
 
 # AUTH.
 
-MECHANISMS = {"dovecot": "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 EXTERNAL",
-              "postfix": "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256",
-              "exim": "PLAIN CRAM-MD5 EXTERNAL",
-              "aiosmtpd": "PLAIN LOGIN",
-              "smtp-server": "PLAIN LOGIN"}
+USUAL = "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256"
+MECHANISMS = {("dovecot", 465): USUAL + " OAUTHBEARER XOAUTH2",
+              ("dovecot", 466): "EXTERNAL",
+              ("exim", 466): "EXTERNAL",
+              ("postfix", 465): USUAL + " OAUTHBEARER XOAUTH2",
+              ("postfix", 467): USUAL + " NTLM",
+              ("exim", 465): "PLAIN CRAM-MD5",
+              ("aiosmtpd", 465): "PLAIN LOGIN",
+              ("smtp-server", 465): "PLAIN LOGIN"}
+BEHIND_PORT = {466: ", our certificate", 467: ", Cyrus SASL"}
+Login = namedtuple("Login", "server mechanism name user password port words")
 
 
-def play_mechanism(server, mechanism):
-    lines = [f"smarthost smtps://joe@{server}.example", "auth_file /etc/passwords"]
-    if mechanism == "EXTERNAL":
-        lines = [f"smarthost smtps://joe@{server}.example:466", secret("/tmp/none", ""),
-                 *certified("client")]
-    client = Client(f"{server} {mechanism}", *lines, f"auth_mechanisms {mechanism}")
+def logins():
+    """words: None where it is delivered, else among what is said."""
+    for (server, port), mechanisms in MECHANISMS.items():
+        for mechanism in mechanisms.split():
+            if mechanism == "EXTERNAL":
+                yield Login(server, mechanism, "none", "joe", "", port, None)
+                continue
+            good = TOKEN if "OAUTH" in mechanism else PASSWORD
+            yield Login(server, mechanism, "right", "joe", good, port, None)
+            yield Login(server, mechanism, "wrong", "joe", "not" + good, port,
+                        f"AUTH {mechanism} as joe at {server}.example refused: ")
+    for server in "dovecot", "postfix":
+        for mechanism in "OAUTHBEARER", "XOAUTH2":
+            yield Login(server, mechanism, "cannot be checked now", "joe", UNKNOWABLE, 465,
+                        f"AUTH {mechanism} as joe at {server}.example refused: ")
+    yield Login("exim", "PLAIN", "cannot be checked now", "ann", PASSWORD, 465, "refused: ")
+    yield Login("postfix", "PLAIN", "nobody is there to check it", "joe", PASSWORD, 468, "")
+    # Version 2 is what we speak.
+    yield Login("exim", "NTLM", "right, but version 1 is wanted", "joe", PASSWORD, 465,
+                "AUTH NTLM as joe at exim.example refused: ")
+
+
+def title(login):
+    behind = BEHIND_PORT.get(login.port, "")
+    return f"{login.server}{behind}: AUTH {login.mechanism}, {login.name}"
+
+
+def play_login(login):
+    name = title(login)
+    folder = "/tmp/auth/" + re.sub(r"\W+", "-", name)
+    os.makedirs(folder)
+    servers.write(folder + "/auth", f"{login.user}|{login.server}.example:{login.password}\n",
+                  0o600)
+    identity = certified("client") if login.mechanism == "EXTERNAL" else ()
+    client = Client(name, *identity, f"auth_file {folder}/auth", f"auth_mechanisms {login.mechanism}",
+                    f"smarthost smtps://{login.user}@{login.server}.example:{login.port}")
     sent = message(b"let me in\n")
+    said = []
 
     def check():
         client.post(sent, f"joe@{DOMAIN}")
         client.deliver()
-        must(f">>> AUTH {mechanism}" in client.dialogue, "not with this mechanism")
-        came(client, sent, keeper(server, "AUTH"))
+        must(login.port == 468 or f">>> AUTH {login.mechanism}" in client.dialogue,
+             "not with this mechanism")
+        if login.words is None:
+            came(client, sent, keeper(login.server, "AUTH"))
+            said.append("delivered")
+            return
+        words = client.reason(sent, f"joe@{DOMAIN}")
+        said.append(mask(words))
+        must(login.words in words, "it says", words)
+        must(not arrived(sent.mark), "it went all the same")
 
-    result = attempt(f"{server}: AUTH {mechanism}", check, client)
-    return Row("auth", f"{server} | {mechanism} | {'failed' if result[1] else 'ok'}", [result])
+    result = attempt(name, check, client)
+    text = f"{name[:-len(login.name) - 2]} | {login.name} | ".replace(": AUTH ", " | ")
+    return Row("auth", text + (said[0] if said else "failed"), [result])
+
+
+def attempts(user):
+    """How often Dovecot was asked to let user in."""
+    return read("/var/log/dovecot.log").count(f"({user},".encode())
+
+
+def play_lockout():
+    """A wrong password, more mails than one, and a runner that stays: an attempt for all of them
+    together, then less and less often, whatever else is sent meanwhile."""
+    name = "dovecot: AUTH PLAIN, wrong for a while"
+    folder = "/tmp/auth/lockout"
+    os.makedirs(folder)
+    servers.write(folder + "/auth", f"ann|dovecot.example:not {PASSWORD}\n", 0o600)
+    client = Client(name, f"auth_file {folder}/auth", "auth_mechanisms PLAIN", "defer no",
+                    "smarthost smtps://ann@dovecot.example", "retry_min 1s")
+    sent = [message(b"let me in\n") for _ in range(6)]
+    said = []
+
+    def check():
+        for one in sent[:4]:
+            client.post(one, f"joe@{DOMAIN}")
+        started = time.monotonic()
+        client.call("sendmail", "-i", f"joe@{DOMAIN}", stdin=sent[4].text)
+        must(servers.wait_until(lambda: attempts("ann") > 0), "no attempt at all")
+        client.call("sendmail", "-i", f"joe@{DOMAIN}", stdin=sent[5].text)
+        must(servers.wait_until(lambda: attempts("ann") > 2), "only", attempts("ann"))
+        took = time.monotonic() - started
+        must(took > 2.4, "three attempts in", took, "seconds")  # one more after 1, one after 1.5
+        for one in sent[:4]:
+            client.reason(one, f"joe@{DOMAIN}")
+            must(not arrived(one.mark), "it went all the same")
+        must(client.queued() == len(sent), "not all of them wait")
+        said.append("an attempt for all mails together, then after 1, 1.5, ... times retry_min")
+
+    result = attempt(name, check, client)
+    return Row("auth", "dovecot | PLAIN | wrong for a while | " + (said[0] if said else "failed"),
+               [result])
 
 
 # How much servers take at once. words: what those hear who come too late, or None.
@@ -425,7 +510,7 @@ def behind_stunnel():
     yield case("two intermediates and the root", "chainroot")
     yield case("wrong order, and a stranger's among them", "shuffled")
     yield case("an expired intermediate and its successor", "doubled")
-    yield case("an expired intermediate", "onlyold", "CN=Lower CA, issued by CN=Upper CA) expired")
+    yield case("an expired intermediate", "onlyold", "CN=Lower CA, issued by CN=Upper CA, 2010")
     yield case("an intermediate is missing", "missing", "leads to CN=Lower CA")
     yield case("Let's Encrypt, short chain", "short")
     yield case("Let's Encrypt, with the expired cross-sign", "encrypt")
@@ -444,7 +529,7 @@ def behind_stunnel():
     yield case("not yet valid", "future", "is not valid before 2039-01-01 00:00:00 UTC")
     yield case("unknown CA", "unknown", "leads to CN=Unknown CA")
     yield case("a CA that only has the name", "forged", "was not signed by the CA of that name")
-    yield case("self-signed", "selfsigned", "self-signed: if it is the right one")
+    yield case("self-signed", "selfsigned", "the self-signed certificate of mail.example")
     yield case("self-signed, tls_fingerprint", "selfsigned", None,
                "tls_fingerprint " + digest("selfsigned"))
     yield case("self-signed, tls_pin", "selfsigned", None,
@@ -629,6 +714,7 @@ def mask(words):
     """Without what is another in each run."""
     words = re.sub(r"\b[0-9a-f]{64}\b", "(64 digits)", words)
     words = re.sub(r"is the clock right \(.*? UTC\)", "is the clock right (...)", words)
+    words = re.sub(r" \[router\.example:[-0-9: ]*\]", "", words)
     return words
 
 
@@ -768,7 +854,7 @@ def start_servers(cases):
 
 TABLES = {
     "servers": ("Servers", "server | over | " + " | ".join(COLUMNS)),
-    "auth": ("Passwords", "server | AUTH | result"),
+    "auth": ("Passwords", "server | AUTH | the password is | result"),
     "limits": ("Limits", "server | takes | delivered in one run"),
     "tls": ("TLS", "the server has | which is | result"),
     "dns": ("Name servers", "the domain has | asked of | result"),
@@ -780,10 +866,9 @@ def jobs(cases):
     """(server, name, what gives its rows)"""
     for way in ways():
         yield way.server, f"{way.server}, {way.how}", lambda way=way: [play_way(way)]
-    for server, mechanisms in MECHANISMS.items():
-        for mechanism in mechanisms.split():
-            yield server, f"{server}: AUTH {mechanism}", \
-                lambda s=server, m=mechanism: [play_mechanism(s, m)]
+    for login in logins():
+        yield login.server, title(login), lambda l=login: [play_login(l)]
+    yield "dovecot", "dovecot: AUTH PLAIN, wrong for a while", lambda: [play_lockout()]
     for limit in LIMITS:
         yield limit.server, f"{limit.server}, limit: {limit.name}", \
             lambda limit=limit: [play_limit(limit)]
