@@ -23,6 +23,7 @@ enum type {
 	CLOCK,   /* unsigned: an index into its words */
 	VERSION,
 	SERVER,  /* struct url, repeatable */
+	PROXY,   /* struct url */
 	NUMBER,  /* uint64_t; these three with a range, max 0: none */
 	SIZE,
 	DURATION,
@@ -154,8 +155,8 @@ static const struct key keys[] = {
 	{"starttls", NULL, BOOLEAN, FIELD(dma.starttls), 0, 0, "no", "dma's: by STARTTLS"},
 	{"opportunistic_tls", NULL, BOOLEAN, FIELD(dma.opportunistic), 0, 0, "no",
 	 "dma's: only if the server offers it"},
-	{"proxy", NULL, ABSENT, 0, 0, 0, "",
-	 "not in this build: remove the line, and servers are reached without"},
+	{"proxy", NULL, PROXY, FIELD(proxy), 0, 0, "",
+	 "SOCKS5 proxy on the way to servers: socks5://[user@]host[:port]"},
 	{"delay_warning", NULL, ABSENT, 0, 0, 0, "",
 	 "not in this build: mailq shows what is late"},
 };
@@ -363,6 +364,18 @@ add_smarthost(struct conf *c, struct str v, const struct place *at, struct buf *
 }
 
 static const char *
+set_proxy(struct url *proxy, struct str v)
+{
+	struct url url = {0};
+	const char *why;
+
+	if (v.len > 0 && url_parse_proxy(v, &url, &why))
+		return "must be socks5://[user@]host[:port]; a password goes into auth_file";
+	*proxy = url;
+	return NULL;
+}
+
+static const char *
 set_address(char **text, struct str v)
 {
 	struct buf canonical = {0};
@@ -520,6 +533,8 @@ set_key(struct conf *c, const struct key *k, struct str v, const struct place *a
 		return set_choice(field(c, k), k, v, words);
 	case SERVER:
 		return add_smarthost(c, v, at, words);
+	case PROXY:
+		return set_proxy(field(c, k), v);
 	case NUMBER:
 	case SIZE:
 	case DURATION:
@@ -854,6 +869,19 @@ print_text(struct str s, struct buf *out)
 	buf_putc(out, '"');
 }
 
+/* url: NULL where there is none. */
+static void
+print_server(const struct url *url, const char *from, struct buf *out)
+{
+	if (!url) {
+		print_text(STR(""), out);
+		return;
+	}
+	url_print(url, out);
+	if (*from)
+		buf_print(out, " from=%s", from);
+}
+
 static void
 print_value(const struct conf *c, const struct key *k, size_t i, struct buf *out)
 {
@@ -868,13 +896,10 @@ print_value(const struct conf *c, const struct key *k, size_t i, struct buf *out
 		buf_puts(out, choices_of(k)[*(const unsigned *)value]);
 		break;
 	case SERVER:
-		if (i == c->smarthost_count) {
-			print_text(STR(""), out);
-			break;
-		}
-		url_print(&c->smarthost[i], out);
-		if (c->from[i][0])
-			buf_print(out, " from=%s", c->from[i]);
+		print_server(i < c->smarthost_count ? &c->smarthost[i] : NULL, c->from[i], out);
+		break;
+	case PROXY:
+		print_server(c->proxy.host[0] ? &c->proxy : NULL, "", out);
 		break;
 	case NUMBER:
 	case SIZE:

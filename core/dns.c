@@ -376,8 +376,20 @@ is_localhost(struct str name)
 {
 	struct str tail = STR(".localhost");
 
-	return str_eq(name, str_from(tail, 1)) ||
-	       (name.len > tail.len && str_eq(str_from(name, name.len - tail.len), tail));
+	return str_ieq(name, str_from(tail, 1)) ||
+	       (name.len > tail.len && str_ieq(str_from(name, name.len - tail.len), tail));
+}
+
+bool
+dns_is_loopback(struct str name)
+{
+	struct dns_address a;
+
+	if (dns_parse_address(name, &a))
+		return is_localhost(name);
+	struct str bytes = dns_address_bytes(&a);
+	return bytes.len == IP4 ? bytes.ptr[0] == loopback[0] :
+				  memcmp(bytes.ptr, &in6addr_loopback, IP6) == 0;
 }
 
 /* IPv4 first: where servers or filters drop the question for IPv6, as some do, its addresses

@@ -110,6 +110,45 @@ net_dial_unix(const char *path, int64_t deadline, struct outcome *why)
 	return fd;
 }
 
+/* Receives len bytes, no more. NULL, or what the other end did instead. */
+static const char *
+receive(int fd, char *bytes, size_t len, int64_t deadline)
+{
+	while (len > 0) {
+		if (net_wait(fd, POLLIN, -1, deadline) <= 0)
+			return "does not answer in time";
+		ssize_t n = read(fd, bytes, len);
+		if (n <= 0)
+			return "closed the connection";
+		bytes += n;
+		len -= (size_t)n;
+	}
+	return NULL;
+}
+
+int
+net_pass_on(int fd, struct socks *s, int64_t deadline, struct outcome *why)
+{
+	char got[SOCKS_READ];
+	struct buf out = {0};
+	const char *instead = NULL;
+	int wanted = 0;
+
+	/* All at once: a password is among it, and memory that moves leaves a copy behind. */
+	buf_room(&out, SOCKS_WRITE + 1);
+	while (!instead &&
+	       (wanted = socks_next(s, (struct str){got, (size_t)wanted}, &out, why)) > 0) {
+		/* All before it has been answered: there is room for so little. */
+		instead = write(fd, out.ptr, out.len) == (ssize_t)out.len ?
+			  receive(fd, got, (size_t)wanted, deadline) : "closed the connection";
+		out.len = 0;
+	}
+	buf_wipe(&out);
+	if (instead)
+		*why = outcome_make(TEMPFAIL, 4, 2, "it %s", instead);
+	return instead ? -1 : wanted;
+}
+
 int
 net_start(const char *command)
 {

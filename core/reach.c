@@ -24,17 +24,27 @@ enum {
 /* --- preparation, with all rights ------------------------------------------------------ */
 
 static void
+ask_for_password(struct reach *r, const struct url *server)
+{
+	struct str user = str_of(server->user), password;
+
+	if (user.len > 0 && *r->conf->password_command &&
+	    !conf_find_password(buf_view(&r->secrets), str_of(server->host), &user, &password))
+		secret_ask(r->conf, server, &r->secrets, &r->no_password);
+}
+
+static void
 load_secrets(struct reach *r)
 {
-	if (r->conf->login || secret_load(r->conf, &r->secrets, &r->secrets_problem))
+	bool login = r->conf->login;
+	const struct url *proxy = &r->conf->proxy;
+
+	if ((login && !proxy->user[0]) ||
+	    secret_load(r->conf, &r->secrets, &r->secrets_problem))
 		return;
-	for (size_t n = 0; n < r->to->server_count && *r->conf->password_command; n++) {
-		const struct url *server = &r->to->server[n];
-		struct str user = str_of(server->user), password;
-		if (user.len > 0 && !conf_find_password(buf_view(&r->secrets),
-							str_of(server->host), &user, &password))
-			secret_ask(r->conf, server, &r->secrets, &r->no_password);
-	}
+	ask_for_password(r, proxy);
+	for (size_t n = 0; n < r->to->server_count && !login; n++)
+		ask_for_password(r, &r->to->server[n]);
 }
 
 static void
@@ -97,6 +107,15 @@ make_nonce(struct reach *r)
 	r->talk->config.nonce = (struct str){r->nonce, NONCE};
 }
 
+static struct outcome
+no_password(const struct reach *r, const struct url *server)
+{
+	if (r->no_password.text[0])
+		return r->no_password;
+	return outcome_make(TEMPFAIL, 7, 8, "no password for %s at %s in auth_file %s",
+			    server->user, server->host, r->conf->auth_file);
+}
+
 /* What this server may be told, and over what. 0; -1 with *why: it cannot be used. */
 static int
 configure(struct reach *r, struct outcome *why)
@@ -128,9 +147,7 @@ configure(struct reach *r, struct outcome *why)
 		return -1;
 	}
 	if (server->user[0] && !found) {
-		*why = r->no_password.text[0] ? r->no_password :
-		       outcome_make(TEMPFAIL, 7, 8, "no password for %s at %s in auth_file %s",
-				    server->user, server->host, conf->auth_file);
+		*why = no_password(r, server);
 		return -1;
 	}
 	/* Credentials go over verified TLS only: a server that we have a password for must
@@ -165,8 +182,10 @@ name_peer(struct reach *r, const struct dns_address *a)
 	if (a) {
 		buf_putc(&r->peer, '[');
 		dns_print_address(a, &r->peer);
-		buf_print(&r->peer, "]:%u", (unsigned)r->server->port);
+		buf_putc(&r->peer, ']');
 	}
+	if (!r->server->is_unix)
+		buf_print(&r->peer, ":%u", (unsigned)r->server->port);
 }
 
 /* The source_address of that family; false: the kernel chooses. */
@@ -182,17 +201,77 @@ find_source(const struct reach *r, int family, struct dns_address *from)
 	return false;
 }
 
-/* A socket, or -1 with *why. a: NULL for a unix socket or a command. */
+static int
+dial_address(const struct reach *r, const struct dns_address *a, unsigned short port,
+	     int64_t deadline, struct outcome *why)
+{
+	struct dns_address from;
+
+	return net_dial(a, port, find_source(r, a->sa.ss_family, &from) ? &from : NULL,
+			deadline, why);
+}
+
+/* As dns_addresses, LIMIT_DNS_ADDRESSES at most. */
+static int
+look_up(const struct reach *r, const char *host, int64_t deadline, struct dns_address *list,
+	struct outcome *why)
+{
+	static const unsigned char families[] = {
+		[CONF_IP_ANY] = AF_UNSPEC, [CONF_IP_4] = AF_INET, [CONF_IP_6] = AF_INET6,
+	};
+
+	return dns_addresses(&r->dns, str_of(host), families[r->conf->ip_version], deadline,
+			     list, LIMIT_DNS_ADDRESSES, why);
+}
+
+/* The first address of the proxy that takes us leads to the server, or none does. */
+static int
+dial_proxy(const struct reach *r, int64_t deadline, struct outcome *why)
+{
+	const struct url *proxy = &r->conf->proxy;
+	struct socks s = {
+		.user = str_of(proxy->user), .host = str_of(r->server->host),
+		.port = r->server->port,
+	};
+	struct dns_address list[LIMIT_DNS_ADDRESSES];
+	struct outcome o;
+	int fd = -1;
+
+	if (s.user.len > 0 && !conf_find_password(buf_view(&r->secrets), str_of(proxy->host),
+						  &s.user, &s.password)) {
+		*why = no_password(r, proxy);
+		return -1;
+	}
+	int count = look_up(r, proxy->host, deadline, list, &o);
+	/* One that is silent leaves time for the others. */
+	for (int n = 0; n < count && fd < 0; n++) {
+		int64_t now = clock_ms(), share = (deadline - now) / (count - n);
+		fd = dial_address(r, &list[n], proxy->port, now + share, &o);
+	}
+	if (fd >= 0 && net_pass_on(fd, &s, deadline, &o)) {
+		close(fd);
+		fd = -1;
+	}
+	/* Nothing that a proxy says is final: it may be the wrong one. */
+	if (fd < 0)
+		*why = outcome_make(TEMPFAIL, o.subject, o.detail,
+				    "reaching %s by proxy %s: %s", r->server->host,
+				    proxy->host, o.text);
+	return fd;
+}
+
+/* A socket, or -1 with *why. a: NULL for a unix socket, a command, or a name that the proxy
+ * looks up. */
 static int
 dial(struct reach *r, const struct dns_address *a, struct outcome *why)
 {
 	int64_t deadline = clock_ms() + (int64_t)r->conf->connect_timeout * 1000;
-	struct dns_address from;
 	int fd = r->helper;
 
+	if (r->by_proxy)
+		return dial_proxy(r, deadline, why);
 	if (a)
-		return net_dial(a, r->server->port,
-				find_source(r, a->sa.ss_family, &from) ? &from : NULL, deadline, why);
+		return dial_address(r, a, r->server->port, deadline, why);
 	if (!r->conf->helper)
 		return net_dial_unix(r->server->host, deadline, why);
 	if (fd < 0)
@@ -272,19 +351,18 @@ try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
 static bool
 try_server(struct reach *r, const struct url *server, struct outcome *why)
 {
-	static const unsigned char families[] = {
-		[CONF_IP_ANY] = AF_UNSPEC, [CONF_IP_4] = AF_INET, [CONF_IP_6] = AF_INET6,
-	};
 	struct dns_address list[LIMIT_DNS_ADDRESSES];
+	struct str host = str_of(server->host);
 	int64_t deadline = clock_ms() + (int64_t)r->conf->connect_timeout * 1000;
 
 	r->server = server;
+	/* This device's own servers are none that a proxy could reach. */
+	r->by_proxy = r->conf->proxy.host[0] && !server->is_unix && !dns_is_loopback(host);
 	if (configure(r, why))
 		return false;
-	if (server->is_unix)
-		return try_address(r, NULL, why);
-	int count = dns_addresses(&r->dns, str_of(server->host), families[r->conf->ip_version],
-				  deadline, list, LIMIT_DNS_ADDRESSES, why);
+	if (server->is_unix || r->by_proxy)
+		return try_address(r, dns_parse_address(host, list) == 0 ? list : NULL, why);
+	int count = look_up(r, server->host, deadline, list, why);
 	r->peer.len = 0;
 	for (int n = 0; n < count; n++)
 		if (try_address(r, &list[n], why))

@@ -37,7 +37,7 @@ secret_load(const struct conf *c, struct buf *text, struct outcome *why)
 	/* All of it at once: memory that moves leaves a copy behind. */
 	if (missing || known)
 		buf_room(text, (size_t)(st.st_size < FILE_MAX ? st.st_size : FILE_MAX) + FILE_ROOM +
-			 (*c->password_command ? LIMIT_SMARTHOSTS * ENTRY_MAX : 0));
+			 (*c->password_command ? (LIMIT_SMARTHOSTS + 1) * ENTRY_MAX : 0));
 	if (missing)
 		return 0;
 	if (st.st_mode & S_IRWXO)

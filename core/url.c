@@ -12,19 +12,20 @@ enum {
 
 static const struct scheme {
 	const char *prefix; /* all that stands before user and host */
-	bool lmtp, is_unix;
+	bool lmtp, is_unix, is_proxy;
 	unsigned char tls;
 	unsigned short port;
 } schemes[] = {
-	{"smtp://", false, false, URL_TLS_OFFERED, 25},
-	{"smtp+starttls://", false, false, URL_TLS_STARTTLS, 587},
-	{"smtps://", false, false, URL_TLS_IMPLICIT, 465},
-	{"lmtp://", true, false, URL_TLS_OFFERED, 24},
-	{"smtp+unix:", false, true, URL_TLS_NONE, 0},
-	{"lmtp+unix:", true, true, URL_TLS_NONE, 0},
+	{"smtp://", false, false, false, URL_TLS_OFFERED, 25},
+	{"smtp+starttls://", false, false, false, URL_TLS_STARTTLS, 587},
+	{"smtps://", false, false, false, URL_TLS_IMPLICIT, 465},
+	{"lmtp://", true, false, false, URL_TLS_OFFERED, 24},
+	{"smtp+unix:", false, true, false, URL_TLS_NONE, 0},
+	{"lmtp+unix:", true, true, false, URL_TLS_NONE, 0},
+	{"socks5://", false, false, true, URL_TLS_NONE, 1080},
 };
 
-enum { SCHEMES = sizeof schemes / sizeof *schemes };
+enum { SCHEMES = sizeof schemes / sizeof *schemes, PROXY = SCHEMES - 1 };
 
 /* set is in lower case. */
 static bool
@@ -127,10 +128,11 @@ parse_host(struct str in, struct url *url)
 	return parse_port(rest, url);
 }
 
+/* s: of several schemes before end the one that is meant where none is written. */
 static const char *
-parse(struct str in, struct url *url)
+parse(struct str in, const struct scheme *s, const struct scheme *end, struct url *url)
 {
-	const struct scheme *s = schemes;
+	const struct scheme *usual = s;
 	const char *why = NULL;
 	bool bare;
 
@@ -138,15 +140,16 @@ parse(struct str in, struct url *url)
 	for (size_t i = 0; i < in.len; i++)
 		if (str_is_control(in.ptr[i]) || str_is_blank(in.ptr[i]))
 			return "a server is named without blanks";
-	while (s < schemes + SCHEMES && !str_istarts(in, str_of(s->prefix)))
+	while (s < end && !str_istarts(in, str_of(s->prefix)))
 		s++;
-	bare = s == schemes + SCHEMES;
+	bare = s == end;
 	if (bare)
-		s = schemes;
+		s = usual;
 	else
 		in = str_from(in, strlen(s->prefix));
 	url->lmtp = s->lmtp;
 	url->is_unix = s->is_unix;
+	url->is_proxy = s->is_proxy;
 	url->tls = s->tls;
 	url->port = s->port;
 
@@ -162,7 +165,7 @@ parse(struct str in, struct url *url)
 	if (why)
 		return why;
 	why = s->is_unix ? parse_path(in, url) : parse_host(in, url);
-	if (bare)
+	if (bare && !url->is_proxy)
 		url->tls = url_port_tls(url->port);
 	return why;
 }
@@ -170,7 +173,14 @@ parse(struct str in, struct url *url)
 int
 url_parse(struct str in, struct url *url, const char **why)
 {
-	*why = parse(in, url);
+	*why = parse(in, schemes, schemes + PROXY, url);
+	return *why ? -1 : 0;
+}
+
+int
+url_parse_proxy(struct str in, struct url *url, const char **why)
+{
+	*why = parse(in, schemes + PROXY, schemes + SCHEMES, url);
 	return *why ? -1 : 0;
 }
 
@@ -199,7 +209,7 @@ url_print(const struct url *url, struct buf *out)
 
 	for (size_t i = 1; i < SCHEMES; i++)
 		if (schemes[i].lmtp == url->lmtp && schemes[i].is_unix == url->is_unix &&
-		    schemes[i].tls == url->tls)
+		    schemes[i].is_proxy == url->is_proxy && schemes[i].tls == url->tls)
 			s = &schemes[i];
 	buf_puts(out, s->prefix);
 	print_user(url->user, out);

@@ -26,6 +26,7 @@ struct conf {
 	unsigned ip_version;    /* enum conf_ip */
 	char *source_address;   /* IP addresses, a blank between them */
 	char *resolver;         /* the same, each with #port if that is not 53 */
+	struct url proxy;       /* on the way to every server; host "": none */
 	/* names */
 	char *mailname, *helo_name; /* "" until conf_finish where they are not set */
 	char *qualify;          /* so is this; a domain, or "no" */

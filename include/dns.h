@@ -45,6 +45,9 @@ void dns_init(struct dns *d, struct str servers, struct str resolv_conf, struct 
 int dns_addresses(const struct dns *d, struct str name, int family, int64_t deadline,
 		  struct dns_address *out, size_t cap, struct outcome *why);
 
+/* True for localhost, what is below it, and addresses of the loopback: this device itself. */
+bool dns_is_loopback(struct str name);
+
 struct dns_mx {
 	unsigned short preference;
 	char host[256]; /* lower case, no final dot */

@@ -32,7 +32,9 @@ struct reach {
 	struct identity identity;
 	/* The server being tried. */
 	const struct url *server;
-	struct buf peer;         /* "mail.example[192.0.2.1]:25", or "": none yet */
+	bool by_proxy;
+	struct buf peer;         /* "mail.example[192.0.2.1]:25", by a proxy "mail.example:25"; "":
+				    none yet */
 	char nonce[25];
 	unsigned stumbles;       /* sessions in a row that ended upon a message and took none */
 	struct outcome stumble;  /* why the last of them did, where a message came back untried */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Names a mail server: smtp://, smtp+starttls://, smtps://, lmtp://, smtp+unix:/path,
- * lmtp+unix:/path, with user@ and :port; or a bare host[:port] (DESIGN 6). IPv6 literals
- * stand in brackets. Never holds a password: one that is written into it is refused.
+ * lmtp+unix:/path, with user@ and :port; or a bare host[:port] (DESIGN 6); or a proxy on the
+ * way: socks5://. IPv6 literals stand in brackets. Never holds a password: one that is written
+ * into it is refused.
  */
 #ifndef URL_H
 #define URL_H
@@ -19,6 +20,7 @@ enum url_tls {
 struct url {
 	bool lmtp;
 	bool is_unix;      /* host is a path */
+	bool is_proxy;
 	enum url_tls tls;
 	unsigned short port; /* 0 with is_unix */
 	char host[256];    /* a name, an IPv4 or IPv6 literal without brackets, or a path */
@@ -31,6 +33,9 @@ struct url {
  * A user stands before the last '@' of the host's part: smtps://joe@mail.example,
  * smtp+unix:joe@/run/relay. 0, or -1 with *why in words and *url undefined. */
 int url_parse(struct str in, struct url *url, const char **why);
+
+/* The same for socks5://[user@]host[:port]; the scheme may be left out; port 1080. */
+int url_parse_proxy(struct str in, struct url *url, const char **why);
 
 /* What TLS that port means where no scheme says it. */
 enum url_tls url_port_tls(unsigned port);

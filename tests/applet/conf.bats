@@ -64,7 +64,7 @@ all_refuse() {
 	TLS_VERFY yes|TLS_VERFY: unknown key
 	smarthost two words|smarthost: behind the server stands from=PATTERN
 	auth_fle /x|auth_fle: unknown key; did you mean auth_file?
-	proxy socks5://127.0.0.1:9050|proxy: not in this build
+	proxy http://127.0.0.1:8080|proxy: must be socks5://
 	SECURETRANSFER|securetransfer: needs a smarthost
 	smarthost a.example from=|smarthost: behind the server stands from=PATTERN
 	INSECURE perhaps|INSECURE: must be yes or no

@@ -85,6 +85,7 @@ test_refused(void **state)
 		{":25", "no host"},
 		{"smtps://:465", "no host"},
 		{"http://mail.example", "scheme"},
+		{"socks5://mail.example", "scheme"},
 		{"pipe+unix:/run/x", "scheme"},
 		{"mail.example:0", "1 to 65535"},
 		{"mail.example:65536", "1 to 65535"},
@@ -136,6 +137,37 @@ test_refused(void **state)
 }
 
 static void
+test_proxy(void **state)
+{
+	static const struct {
+		const char *in, *printed;
+	} cases[] = {
+		{"gw.example", "socks5://gw.example:1080"},
+		{"gw.example:465", "socks5://gw.example:465"},
+		{"Socks5://joe@[::1]:9050", "socks5://joe@[::1]:9050"},
+		{"smtp://gw.example", NULL},
+		{"socks5://", NULL},
+		{"joe:secret@gw.example", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf out = {0};
+		const char *why = NULL;
+		struct url url;
+		int rc = url_parse_proxy(str_of(cases[i].in), &url, &why);
+
+		assert_int_equal(rc, cases[i].printed ? 0 : -1);
+		if (rc)
+			continue;
+		assert_true(url.is_proxy);
+		url_print(&url, &out);
+		assert_string_equal(buf_cstr(&out), cases[i].printed);
+		buf_free(&out);
+	}
+}
+
+static void
 test_longest(void **state)
 {
 	char big[600];
@@ -159,6 +191,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_proxy),
 		cmocka_unit_test(test_longest),
 	};
 
