@@ -34,6 +34,7 @@ static const char usage_text[] =
 	"  -bm -bp -bi -bq -bP   send; mailq; newaliases (also -I); queue only; print the\n"
 	"                        configuration\n"
 	"  -bv           say who would get mail for the recipients, and send none\n"
+	"  -bv -v        the same, and try the servers: does the configuration work?\n"
 	"  -bs           speak SMTP on standard input and output\n"
 	"  -odb -odi -odq        deliver in the background, wait for it, only queue\n"
 	"  -odd          deliver now, without a queue: the exit status says what came of it\n"
@@ -488,21 +489,30 @@ verify(struct invocation *in, struct site *site)
 {
 	struct buf given = {0}, sender = {0}, out = {0};
 	struct rewrite rewrite = {&site->conf, &site->users};
+	struct probe probe = {0};
 	int status = site_find_sender(site, in->sender, &given);
 
 	if (status || (status = load_aliases(site)) ||
 	    (status = site_load_users(site, NULL, NULL)))
 		return status;
-	if (in->rcpts.count == 0) {
-		log_error("-bv: name the recipients to look at");
+	if (in->rcpts.count == 0 && in->verbose)
+		probe.servers = (1u << site->conf.smarthost_count) - 1;
+	if (in->rcpts.count == 0 && !probe.servers) {
+		log_error(in->verbose ?
+			  "-bv -v: there is no smarthost to try: name a recipient" :
+			  "-bv: name the recipients to look at");
 		return EX_USAGE;
 	}
 	rewrite_sender(&rewrite, buf_view(&given), &sender);
 	for (size_t n = 0; n < in->rcpts.count; n++) {
-		int one = verify_address(site, buf_view(&sender), addr_set_get(&in->rcpts, n), &out);
+		int one = verify_address(site, buf_view(&sender), addr_set_get(&in->rcpts, n), &out,
+					 &probe);
 		status = status ? status : one;
 	}
-	return file_write(STDOUT_FILENO, buf_view(&out)) ? EX_IOERR : status;
+	if (file_write(STDOUT_FILENO, buf_view(&out)))
+		return EX_IOERR;
+	int tried = in->verbose ? probe_run(&probe, &site->conf) : EX_OK;
+	return status ? status : tried;
 }
 
 static int
@@ -547,15 +557,15 @@ sendmail_main(int argc, char **argv)
 		return status;
 	if (in.mode == 'P')
 		return print_conf(&site);
-	if (in.mode == 'v')
-		return verify(&in, &site);
-	if (in.run_queue)
+	if (in.run_queue && in.mode != 'v')
 		return run_queue(&in, &site);
 	site.conf.helper = in.helper;
 	if (in.login || in.password.len) {
 		site.conf.login = in.login ? in.login : "";
 		site.conf.password = buf_cstr(&in.password);
 	}
+	if (in.mode == 'v')
+		return verify(&in, &site);
 	if (in.mode == 's')
 		return serve(&in, &site);
 	return send_message(&in, &site);

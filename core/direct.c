@@ -50,23 +50,12 @@ deliver(struct dispatch *d, struct attempt *a)
 	}
 }
 
-/* Other than for a queue, a password that is refused, or that may not be sent, is final. */
-static int
-status_of(const struct outcome *o)
-{
-	bool login = outcome_is_login(o) || (o->code == 0 && o->subject == 7);
-
-	return login ? EX_NOPERM : outcome_sysexit(o);
-}
-
 static void
 say(struct str address, const struct outcome *o)
 {
 	struct buf status = {0};
 
-	if (o->code)
-		buf_print(&status, "%u ", (unsigned)o->code);
-	outcome_print_status(o, &status);
+	outcome_print_reply(o, &status);
 	log_error("not delivered to <%.*s>: %s (%s)", STR_ARG(address), o->text, buf_cstr(&status));
 	buf_free(&status);
 }
@@ -83,7 +72,7 @@ report(const struct attempt *a)
 		if (r->fate == JOURNAL_SENT)
 			continue;
 		int *status = o.verdict == PERMFAIL ? &permanent : &temporary;
-		*status = *status ? *status : status_of(&o);
+		*status = *status ? *status : outcome_final_sysexit(&o);
 		say(r->address, &o);
 	}
 	return permanent ? permanent : temporary;

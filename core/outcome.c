@@ -208,10 +208,26 @@ outcome_sysexit(const struct outcome *o)
 	return o->subject == 7 ? EX_NOPERM : EX_UNAVAILABLE;
 }
 
+int
+outcome_final_sysexit(const struct outcome *o)
+{
+	bool login = outcome_is_login(o) || (o->code == 0 && o->subject == 7);
+
+	return login ? EX_NOPERM : outcome_sysexit(o);
+}
+
 void
 outcome_print_status(const struct outcome *o, struct buf *out)
 {
 	buf_print(out, "%c.%u.%u", class_of[o->verdict], o->subject, o->detail);
+}
+
+void
+outcome_print_reply(const struct outcome *o, struct buf *out)
+{
+	if (o->code)
+		buf_print(out, "%u ", (unsigned)o->code);
+	outcome_print_status(o, out);
 }
 
 int

@@ -344,6 +344,8 @@ try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
 		good = connected && judge(r, why);
 	} while (connected && (goes_in_clear(r, why) || (good && goes_on(r, why))));
 	r->talk->config.tls = tls;
+	if (connected && !good)
+		log_debug("%s", why->text);
 	return good;
 }
 

@@ -44,7 +44,8 @@ secret_load(const struct conf *c, struct buf *text, struct outcome *why)
 		*why = outcome_make(TEMPFAIL, 7, 0,
 				    "auth_file %s can be read by others: chmod 600 it", path);
 	else if (!known || file_load_fd(fd, FILE_MAX, text))
-		*why = outcome_make(TEMPFAIL, 7, 0, "auth_file %s: %s", path, strerror(errno));
+		*why = outcome_make(TEMPFAIL, 7, 0, "auth_file %s: %s%s", path, strerror(errno),
+				    errno == EACCES ? ": root and its owner may read it" : "");
 	else
 		rc = 0;
 	if (fd >= 0)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 #include "verify.h"
-#include "route.h"
 
 #include <errno.h>
 #include <string.h>
@@ -38,7 +37,8 @@ print_local(const struct site *site, const struct route *r, struct buf *out)
 }
 
 static int
-print_recipient(const struct site *site, struct str sender, struct str address, struct buf *out)
+print_recipient(const struct site *site, struct str sender, struct str address, struct buf *out,
+		struct probe *where)
 {
 	struct route r = route_find(&site->conf, sender, address);
 
@@ -49,6 +49,7 @@ print_recipient(const struct site *site, struct str sender, struct str address, 
 		buf_puts(out, "waits: every smarthost has a from= for other senders\n");
 		return EX_TEMPFAIL;
 	}
+	probe_add(where, &r);
 	buf_puts(out, "deliverable: ");
 	if (r.kind == ROUTE_MX) {
 		buf_print(out, "mail servers of %.*s\n", STR_ARG(r.domain));
@@ -65,7 +66,8 @@ print_recipient(const struct site *site, struct str sender, struct str address, 
 }
 
 int
-verify_address(const struct site *site, struct str sender, struct str address, struct buf *out)
+verify_address(const struct site *site, struct str sender, struct str address, struct buf *out,
+	       struct probe *where)
 {
 	struct alias_found found = {0};
 	enum alias_result aliased = ALIAS_NONE;
@@ -75,7 +77,7 @@ verify_address(const struct site *site, struct str sender, struct str address, s
 		aliased = alias_expand(&site->aliases, address, is_local, (void *)&site->conf,
 				       &found);
 	if (aliased == ALIAS_NONE)
-		return print_recipient(site, sender, address, out);
+		return print_recipient(site, sender, address, out, where);
 	if (aliased != ALIAS_EXPANDED) {
 		buf_print(out, "%.*s... waits: the alias leads too far\n", STR_ARG(address));
 		return EX_TEMPFAIL;
@@ -84,7 +86,8 @@ verify_address(const struct site *site, struct str sender, struct str address, s
 		buf_print(out, "%.*s... deliverable: by the aliases file\n",
 			  STR_ARG(addr_set_get(&found.left, n)));
 	for (size_t n = 0; n < found.addresses.count; n++) {
-		int one = print_recipient(site, sender, addr_set_get(&found.addresses, n), out);
+		int one = print_recipient(site, sender, addr_set_get(&found.addresses, n), out,
+					  where);
 		status = status ? status : one;
 	}
 	alias_found_free(&found);

@@ -48,6 +48,9 @@ struct outcome outcome_from_exit(int wait_status, const char *what);
 /* The exit status that tells this outcome: 0, EX_TEMPFAIL, or for a permanent failure
  * EX_NOUSER (5.1.1), EX_NOPERM (5.7.x) and else EX_UNAVAILABLE. */
 int outcome_sysexit(const struct outcome *o);
+/* The same where nothing will be tried again: a password that is refused, or that may not be
+ * sent, is EX_NOPERM too. */
+int outcome_final_sysexit(const struct outcome *o);
 
 /* The server refuses us rather than the mail, for want of a login that it likes or of TLS: 530,
  * 534, 535 and 538 (RFC 4954 6, RFC 3207 4), or any 5yz with 5.7.8 to 5.7.11 (RFC 5248). 5.7.0
@@ -56,6 +59,8 @@ bool outcome_is_login(const struct outcome *o);
 
 /* "4.7.1". */
 void outcome_print_status(const struct outcome *o, struct buf *out);
+/* "554 5.7.1", or "4.4.1" where no server spoke. */
+void outcome_print_reply(const struct outcome *o, struct buf *out);
 /* Reads "4.7.1" into verdict, subject and detail. 0, or -1. */
 int outcome_parse_status(struct str s, struct outcome *o);
 

@@ -118,6 +118,22 @@ post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; 
 	same "$(head -n 1 "$S/err")" games
 }
 
+@test "whether the configuration works: with the caller's own rights, and root's server" {
+	write_conf 'smarthost joe@127.0.0.1:9' "auth_file $S/auth" 'insecure_auth yes'
+	echo 'joe|127.0.0.1:Waldmeister' >"$S/auth"
+	chgrp mail "$S/auth"
+	chmod 640 "$S/auth"
+	expect 77 as games "$S/bin/sendmail" -bv -v
+	prints "not usable: auth_file $S/auth: Permission denied: root and its owner may read it"
+	has_not "$S/err" connecting
+	# A server of his own choice gets no password by the group's rights either.
+	expect 77 as games "$S/bin/sendmail" -bv -v -O smarthost=joe@127.0.0.1:10
+	prints "smtp://joe@127.0.0.1:10: not usable: auth_file $S/auth: Permission denied"
+	has_not "$S/err" connecting
+	expect 75 as root "$S/bin/sendmail" -bv -v
+	prints 'not usable: connecting to 127.0.0.1 port 9: Connection refused'
+}
+
 @test "the caller's environment chooses no files" {
 	write_conf "mailname wrong.example"
 	cp "$conf" "$S/other"

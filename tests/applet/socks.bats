@@ -209,6 +209,36 @@ by_proxy() { relay "$1" "resolver 127.0.0.1#9" "proxy 127.0.0.1:$proxy" "${@:2}"
 	same "$(cat "$S/dns/questions")" 'udp mx x.example'
 }
 
+@test "whether the configuration works is seen by way of the proxy" {
+	serve server
+	proxy
+	by_proxy "mail.example:$port"
+	expect 0 sendmail -bv -v
+	same "$(cat "$S/out")" "mail.example:$port: ready for mail without a login (in clear)"
+	asked "connect mail.example $port"
+	by_proxy "mail.example:$port" 'proxy 127.0.0.1:9'
+	expect 75 sendmail -bv -v
+	prints "mail.example:$port: not usable: reaching mail.example by proxy 127.0.0.1: connecting to"
+	kept server 0
+}
+
+@test "a proxy's name that leads to several addresses: one of them may be dead" {
+	mkdir "$S/dns"
+	printf '%s\n' 'gw.example AAAA ::1' 'gw.example A 127.0.0.1' >"$S/dns/zone"
+	/usr/bin/python3 -ISB "$BATS_TEST_DIRNAME/dns_server.py" "$S/dns" \
+		>"$S/server.dns" 2>&1 3>&- &
+	wait_for "[ -e '$S/dns/port' ]"
+	serve server
+	proxy
+	relay "mail.example:$port" "resolver 127.0.0.1#$(cat "$S/dns/port")" \
+		"proxy gw.example:$proxy"
+	post a@x.example
+	flush
+	sent a@x.example
+	asked "connect mail.example $port"
+	! grep mail.example "$S/dns/questions" || fail 'it asked for the server'
+}
+
 @test "BusyBox's way goes by the proxy too; its login is not for the proxy" {
 	serve server mechanisms=PLAIN
 	proxy

@@ -248,6 +248,33 @@ test_parse_status(void **state)
 	expect_status(&o, "2.1.5");
 }
 
+static void
+test_final(void **state)
+{
+	static const struct {
+		struct outcome o;
+		int exit;
+		const char *reply;
+	} cases[] = {
+		{{.verdict = DELIVERED, .code = 250}, EX_OK, "250 2.0.0"},
+		{{.verdict = TEMPFAIL, .subject = 4, .detail = 1}, EX_TEMPFAIL, "4.4.1"},
+		{{.verdict = TEMPFAIL, .code = 421, .subject = 7}, EX_TEMPFAIL, "421 4.7.0"},
+		{{.verdict = TEMPFAIL, .code = 535, .subject = 7, .detail = 8}, EX_NOPERM, "535 4.7.8"},
+		{{.verdict = TEMPFAIL, .subject = 7, .detail = 5}, EX_NOPERM, "4.7.5"},
+		{{.verdict = PERMFAIL, .subject = 1, .detail = 1, .code = 550}, EX_NOUSER, "550 5.1.1"},
+		{{.verdict = PERMFAIL, .subject = 1, .detail = 10}, EX_UNAVAILABLE, "5.1.10"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf out = {0};
+		assert_int_equal(outcome_final_sysexit(&cases[i].o), cases[i].exit);
+		outcome_print_reply(&cases[i].o, &out);
+		assert_string_equal(buf_cstr(&out), cases[i].reply);
+		buf_free(&out);
+	}
+}
+
 int
 main(void)
 {
@@ -260,6 +287,7 @@ main(void)
 		cmocka_unit_test(test_login),
 		cmocka_unit_test(test_exit),
 		cmocka_unit_test(test_parse_status),
+		cmocka_unit_test(test_final),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
