@@ -355,6 +355,35 @@ def stunnel(services):
     spawn("/usr/bin/stunnel4", "/etc/stunnel/stunnel.conf")
 
 
+# Proxies, which look up names in /etc/hosts. microsocks has a login on port 1081.
+
+SOCKD = """
+logoutput: /var/log/sockd.log
+internal: {address} port = 1080
+external: 127.0.0.1
+clientmethod: none
+socksmethod: username
+user.privileged: root
+user.unprivileged: nobody
+client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+socks block {{ from: 0.0.0.0/0 to: exim.example }}
+socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 command: connect }}
+"""
+
+
+def microsocks(address):
+    spawn("/usr/bin/microsocks", "-i", address, "-p", "1080")
+    spawn("/usr/bin/microsocks", "-i", address, "-p", "1081", "-u", "joe", "-P", PASSWORD)
+
+
+def dante(address):
+    write("/etc/danted.conf", SOCKD.format(address=address))
+    with open("/etc/shadow") as f:
+        shadow = f.read().replace("\njoe:*:", f"\njoe:{crypt.crypt(PASSWORD)}:")
+    write("/etc/shadow", shadow, 0o600)
+    spawn("/usr/sbin/danted", "-f", "/etc/danted.conf")
+
+
 # Name servers: one that has the zones, and what a router or a server would put before it.
 
 NAMED = """

@@ -198,15 +198,17 @@ def attempt(name, check, client):
 
 HOSTS = {"postfix": "127.0.0.2", "exim": "127.0.0.3", "opensmtpd": "127.0.0.4",
          "dovecot": "127.0.0.5", "aiosmtpd": "127.0.0.6", "smtp-server": "127.0.0.7"}
+PROXIES = {"microsocks": "127.0.0.9", "dante": "127.0.0.10"}
 PROGRAMS = {"postfix": "/usr/sbin/postfix", "exim": "/usr/sbin/exim4",
             "opensmtpd": "/usr/sbin/smtpd", "dovecot": "/usr/sbin/dovecot",
             "aiosmtpd": "/usr/lib/python3/dist-packages/aiosmtpd",
             "smtp-server": "/usr/local/lib/node_modules/smtp-server",
             "stunnel": "/usr/bin/stunnel4", "gnutls-serv": "/usr/bin/gnutls-serv",
             "s_server": "/usr/bin/openssl", "named": "/usr/sbin/named",
-            "unbound": "/usr/sbin/unbound", "dnsmasq": "/usr/sbin/dnsmasq"}
+            "unbound": "/usr/sbin/unbound", "dnsmasq": "/usr/sbin/dnsmasq",
+            "microsocks": "/usr/bin/microsocks", "dante": "/usr/sbin/danted"}
 PACKAGES = ("postfix exim4-daemon-heavy opensmtpd dovecot-core python3-aiosmtpd smtp-server "
-            "stunnel4 openssl gnutls-bin bind9 unbound dnsmasq-base").split()
+            "stunnel4 openssl gnutls-bin bind9 unbound dnsmasq-base microsocks dante-server").split()
 COLUMNS = [*BODIES, "one of three refused", "all refused", "one connection", "BDAT", "wrong password"]
 Way = namedtuple("Way", "server how url")
 
@@ -241,7 +243,7 @@ def keeper(server, how):
 def secret(folder, password):
     """The line that names a file of passwords."""
     servers.write(folder + "/auth", "".join(
-        f"joe|{server}.example:{password}\n" for server in HOSTS), 0o600)
+        f"joe|{server}.example:{password}\n" for server in (*HOSTS, *PROXIES)), 0o600)
     return f"auth_file {folder}/auth"
 
 
@@ -315,6 +317,76 @@ def play_way(way):
     text = " | ".join([way.server, way.how] + [
         "" if c not in cells else "failed" if cells[c] else "ok" for c in COLUMNS])
     return Row("servers", text, [(f"{way.server}, {way.how}: {n}", why) for n, why in results])
+
+
+# Does the configuration work?
+
+def play_probe(way):
+    client = Client(f"{way.server} {way.how} probe", "smarthost " + way.url,
+                    *(["auth_file /etc/passwords"] if "AUTH" in way.how else []))
+    said = []
+
+    def check():
+        client.dialogue = client.call("sendmail", "-bv", "-v")
+        verdicts = re.findall(r"^(?!sendmail: ).+", client.dialogue, re.M)
+        must(len(verdicts) == 1 and ": ready for mail " in verdicts[0], verdicts)
+        said.append(verdicts[0])
+        must(">>> QUIT" in client.dialogue and ">>> MAIL" not in client.dialogue, "what it said")
+        must(not os.path.exists(client.folder + "/spool"), "there is a queue")
+
+    result = attempt(f"{way.server}, {way.how}: -bv -v", check, client)
+    return Row("probe", f"{way.server} | {way.how} | {said[0] if said else 'failed'}", [result])
+
+
+# Proxies. words: None where it is delivered, else among what is said.
+
+Proxy = namedtuple("Proxy", "proxy name url server words lines")
+
+
+def proxy_cases():
+    def case(proxy, name, how, server, words=None, *lines):
+        return Proxy(proxy, name, f"socks5://{how}", server, words, lines)
+
+    micro, dante = "microsocks.example", "dante.example"
+    yield case("microsocks", "takes everybody", micro, "joe@postfix.example")
+    yield case("microsocks", "takes us with a login too", "joe@" + micro, "joe@aiosmtpd.example")
+    yield case("microsocks", "wants a login", f"joe@{micro}:1081", "joe@exim.example")
+    yield case("microsocks", "wants a login, and has none", micro + ":1081", "postfix.example",
+               "it wants a login: write proxy USER@HOST")
+    yield case("microsocks", "is told a wrong password", f"joe@{micro}:1081", "postfix.example",
+               "it refuses our user or password", "auth_file /etc/wrong/auth")
+    yield case("microsocks", "does not know the server's name", micro, "nowhere.invalid",
+               "reaching nowhere.invalid by proxy microsocks.example: it ")
+    yield case("microsocks", "finds nothing at that port", micro, "postfix.example:9",
+               "it says: connection refused")
+    yield case("dante", "wants a login", "joe@" + dante, "joe@dovecot.example")
+    yield case("dante", "wants a login, and has none", dante, "dovecot.example",
+               "it wants a login: write proxy USER@HOST")
+    yield case("dante", "has a rule against it", "joe@" + dante, "exim.example",
+               "it says: not allowed by the rules")
+
+
+def play_proxy(case):
+    client = Client(f"{case.proxy} {case.name}", f"smarthost smtp+starttls://{case.server}",
+                    "auth_file /etc/passwords", *case.lines, "proxy " + case.url)
+    sent = message(b"by proxy\n")
+    said = []
+
+    def check():
+        client.post(sent, f"joe@{DOMAIN}")
+        client.deliver()
+        if case.words is None:
+            host = case.server.split("@")[1]
+            came(client, sent, keeper(host.split(".")[0], "AUTH"))
+            said.append("delivered")
+            must(f"connecting to {host}:587\n" in client.dialogue, "not by its name")
+            return
+        said.append(client.reason(sent, f"joe@{DOMAIN}"))
+        must(case.words in said[0], "it says", said[0])
+        must(not arrived(sent.mark), "it went all the same")
+
+    result = attempt(f"{case.proxy}: {case.name}", check, client)
+    return Row("proxy", f"{case.proxy} | {case.name} | {said[0] if said else 'failed'}", [result])
 
 
 # AUTH.
@@ -812,7 +884,7 @@ def prepare():
             users.write(f"{name}:x:{number}:{number}::/nonexistent:/bin/false\n")
             groups.write(f"{name}:x:{number}:\n")
     with open("/etc/hosts", "a") as f:
-        for name, address in HOSTS.items():
+        for name, address in (*HOSTS.items(), *PROXIES.items()):
             f.write(f"{address} {name}.example\n")
         f.write("127.0.0.8 mail.example smtp.mail.example a.smtp.mail.example\n")
     for name in "postfix", "exim", "opensmtpd", "dovecot":
@@ -823,6 +895,7 @@ def prepare():
     os.mkdir("/srv/smtp-server")
     secret("/etc", PASSWORD)
     os.rename("/etc/auth", "/etc/passwords")
+    secret("/etc/wrong", "not " + PASSWORD)
     servers.run("/interop/make-test-certs", CERTS, *(f"{name}.example" for name in HOSTS))
 
 
@@ -833,7 +906,7 @@ def complain(server, program):
 
 def start_servers(cases):
     """All at once, then each is waited for."""
-    for name, address in HOSTS.items():
+    for name, address in (*HOSTS.items(), *PROXIES.items()):
         if is_here(name):
             getattr(servers, name.replace("-", "_"))(address)
     for name in RESOLVERS:
@@ -848,14 +921,19 @@ def start_servers(cases):
         port = 25 if name == "opensmtpd" else 587
         if is_here(name) and not servers.wait_until(lambda: servers.listens(address, port)):
             complain(name, os.path.basename(PROGRAMS[name]))
+    for name, address in PROXIES.items():
+        if is_here(name) and not servers.wait_until(lambda: servers.listens(address, 1080)):
+            complain(name, os.path.basename(PROGRAMS[name]))
 
 
 # The run.
 
 TABLES = {
     "servers": ("Servers", "server | over | " + " | ".join(COLUMNS)),
+    "probe": ("Does the configuration work (sendmail -bv -v)", "server | over | it says"),
     "auth": ("Passwords", "server | AUTH | the password is | result"),
     "limits": ("Limits", "server | takes | delivered in one run"),
+    "proxy": ("Proxies", "proxy | which | result"),
     "tls": ("TLS", "the server has | which is | result"),
     "dns": ("Name servers", "the domain has | asked of | result"),
 }
@@ -866,6 +944,9 @@ def jobs(cases):
     """(server, name, what gives its rows)"""
     for way in ways():
         yield way.server, f"{way.server}, {way.how}", lambda way=way: [play_way(way)]
+        yield way.server, f"{way.server}, {way.how}: -bv -v", lambda way=way: [play_probe(way)]
+    for case in proxy_cases():
+        yield case.proxy, f"{case.proxy}: {case.name}", lambda c=case: [play_proxy(c)]
     for login in logins():
         yield login.server, title(login), lambda l=login: [play_login(l)]
     yield "dovecot", "dovecot: AUTH PLAIN, wrong for a while", lambda: [play_lockout()]
