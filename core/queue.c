@@ -257,6 +257,8 @@ start(struct queue *q, struct agenda_item *item)
 		a->alone = item->alone;
 		item->urgent = false;
 		plan(q, a, a->urgent);
+		/* At once: whether there is room for the next one depends on it. */
+		dispatch_assign(&q->dispatch, a);
 		return;
 	case SPOOL_BUSY:
 		item->due = clock_ms() + (item->busy < 7 ? BUSY_MS << item->busy : BUSY_MAX_MS);
@@ -292,7 +294,8 @@ admit(struct queue *q)
 	}
 }
 
-/* No worker has room for it: others may have better luck meanwhile. */
+/* No worker has room for it: others may have better luck meanwhile. Where its destination is
+ * known it is due again as soon as there is room. */
 static void
 make_way(struct queue *q, struct attempt *a)
 {
@@ -301,7 +304,9 @@ make_way(struct queue *q, struct attempt *a)
 	dispatch_release(&q->dispatch, a);
 	item->urgent = item->urgent || a->urgent;
 	item->busy = 1;
-	put_back(q, a, clock_ms() + BUSY_MS);
+	put_back(q, a, clock_ms());
+	if (item->key == AGENDA_ANY)
+		item->due += BUSY_MS;
 }
 
 /* Moves every claimed message on as far as it goes. */

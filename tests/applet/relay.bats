@@ -154,6 +154,24 @@ real() {
 	done
 }
 
+@test "60 messages for one server: none is opened more than twice" {
+	strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+	local n
+	secure server
+	relay "smtp+starttls://127.0.0.1:$port"
+	for n in $(seq 60); do
+		letter "number $n" | expect 0 sendmail -odq "a$n@x.example"
+	done
+	expect 0 timeout 60 strace -f -qqq -o trace -e trace=openat "$MTABOX" deliver -q -C "$conf"
+	queue_is_empty
+	kept server 60
+	saw server connect 1
+	# Once to learn where it goes, once when its turn comes.
+	sed -n 's/.*"\(Q[0-9a-v]*\)", O_RDONLY.*/\1/p' trace | sort | uniq -c >opened
+	same "$(wc -l <opened)" 60
+	same "$(awk '$1 > 2' opened)" ''
+}
+
 @test "without PIPELINING: one command at a time" {
 	secure server ehlo=8BITMIME
 	relay "smtp+starttls://127.0.0.1:$port"
