@@ -96,10 +96,10 @@ $B/config.h: FORCE $(BEARSSL_INC)/bearssl.h
 		'#define BUILD_TIME $(SOURCE_DATE_EPOCH)LL' '#define VERSION "$(VERSION)"' >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-# Other flags: all of BearSSL anew.
+# Other flags or another patch: all of BearSSL anew.
 $B/bearssl-lib/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS) $(LTO) $(CODE)' >$@.new
+	@echo '$(CC) $(CFLAGS) $(LTO) $(CODE)' | cat - $(wildcard $(BEARSSL)/bearssl.patch) >$@.new
 	@cmp -s $@.new $@ && rm $@.new || { rm -rf $(@D)/obj; mv $@.new $@; }
 
 $(BEARSSL)/inc/bearssl.h:

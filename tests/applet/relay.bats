@@ -536,6 +536,19 @@ refused_tls() {
 	done
 }
 
+@test "of the curves X25519 is offered first, then P-256" {
+	/usr/bin/python3 -c 'import socket
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+print(s.accept()[0].recv(4096).hex(), flush=True)' >hello 3>&- &
+	wait_for '[ -s hello ]'
+	relay "smtps://127.0.0.1:$(cat hello)"
+	post a@x.example
+	flush
+	wait_for '[ "$(wc -l <hello)" = 2 ]'
+	has hello 000a000a0008001d0017
+}
+
 @test "TLS on the wrong port, clear text on the TLS port" {
 	serve clear
 	relay "smtps://127.0.0.1:$port"
