@@ -84,10 +84,16 @@ bench: $B/mtabox $B/bench/floor
 
 bench-memory: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/bench/memory
-	@MTABOX=$(abspath $B/mtabox) tests/bench/rss-tls
+	@MTABOX=$(abspath $B/mtabox) tests/bench/tls
+
+# A queue to a server over TLS, beside other mail systems; then over a slow line.
+bench-relay: $B/mtabox
+	@scripts/setup-bench
+	@MTABOX=$(abspath $B/mtabox) HOSTCC='$(HOSTCC)' tests/bench/relay
+	@MTABOX=$(abspath $B/mtabox) HOSTCC='$(HOSTCC)' tests/bench/relay 200 50
 
 $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test run-tests test-interop interop-matrix callers-table bench bench-memory
+.PHONY: test run-tests test-interop interop-matrix callers-table bench bench-memory bench-relay
