@@ -5,7 +5,7 @@
 #ifndef APPLETS_H
 #define APPLETS_H
 
-#define APPLET(name, help) int name##_main(int argc, char **argv);
+#define APPLET(name, help) int name##_main(int argc, char **argv) __attribute__((cold));
 #include "applets.def"
 #undef APPLET
 

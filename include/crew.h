@@ -41,7 +41,7 @@ void crew_free(struct crew *c); /* ends all that are still at work */
 /* The relay worker for this route that can take one more job: the one there is, or a new one;
  * alone: one for this job and no other, of which there is one at a time. NULL: not now. */
 struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
-			       bool alone);
+			       bool alone) __attribute__((hot));
 
 /* Whether there is likely to be room for mail of this key (route.h). */
 bool crew_has_room(const struct crew *c, uint32_t key, bool alone);

@@ -78,6 +78,7 @@ class Group:
         os.mkdir(self.path)
         self.peak = 0
         self.over = threading.Event()
+        self.starting = threading.Lock()  # until a child is the program it is to become
         self.watch = threading.Thread(target=self.measure_memory)
         self.watch.start()
 
@@ -88,7 +89,9 @@ class Group:
             write(f"{self.path}/cgroup.procs", "0")
             os.setgid(who.pw_gid)
             os.setuid(who.pw_uid)
-        return subprocess.Popen(argv, stdin=DEAF, stdout=DEAF, stderr=DEAF, preexec_fn=enter)
+        with self.starting:
+            return subprocess.Popen(argv, stdin=DEAF, stdout=DEAF, stderr=DEAF,
+                                    preexec_fn=enter)
 
     def processes(self):
         with open(f"{self.path}/cgroup.procs", encoding="ascii") as f:
@@ -111,7 +114,8 @@ class Group:
 
     def measure_memory(self):
         while not self.over.wait(0.05):
-            self.peak = max(self.peak, self.memory())
+            with self.starting:
+                self.peak = max(self.peak, self.memory())
 
     def end(self):
         """Whoever is left is ended: nobody but those that start() has begotten is here."""
