@@ -484,9 +484,9 @@ def main(count="1000", delay="0", *names):
         figures = measure(client, count, delay)
         first = first or figures
         show_figures(client, figures, first, count, delay)
-    print("Ratios: to the first line. CPU: for each message, of all the client's processes, by their\n"
-          "cgroup; server: that of the server. Peak: of the client's memory, pages that they share\n"
-          "counted once, looked at every 50 ms. Compared: " +
+    print("Ratios: to the first line. CPU: for each message, of all the client's processes, by "
+          "their\ncgroup; server: that of the server. Peak: of the client's memory, pages that "
+          "they share\ncounted once, looked at every 50 ms. Compared:\n" +
           ", ".join(sorted({f"{c.program} {version(c)}" for c in clients if c.program})))
 
 
