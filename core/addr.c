@@ -210,31 +210,11 @@ quote(struct buf *out, size_t start)
 	buf_free(&bare);
 }
 
-/* Length of the UTF-8 character (RFC 3629) that s begins with; 0: none, or a control
- * character of ISO 6429. */
-static size_t
-utf8_length(struct str s)
-{
-	unsigned char c = (unsigned char)s.ptr[0];
-	size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-	unsigned char low = c == 0xc2 || c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-
-	if (c < 0x80)
-		return !str_is_control(s.ptr[0]);
-	if (c < 0xc2 || c > 0xf4 || s.len < n)
-		return 0;
-	for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
-		if ((unsigned char)s.ptr[i] < low || (unsigned char)s.ptr[i] > high)
-			return 0;
-	return n;
-}
-
 static bool
 is_printable(struct str s)
 {
 	while (s.len > 0) {
-		size_t n = utf8_length(s);
+		size_t n = str_printable(s);
 		if (n == 0)
 			return false;
 		s = str_from(s, n);

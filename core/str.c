@@ -120,7 +120,7 @@ str_number(struct str s, uint64_t max, uint64_t *value)
 		return -1;
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned digit = (unsigned char)s.ptr[i] - '0';
-		if (digit > 9 || digit > max || v > (max - digit) / 10)
+		if (digit > 9 || v > max / 10 || digit > max - v * 10)
 			return -1;
 		v = v * 10 + digit;
 	}
@@ -135,4 +135,22 @@ str_is_ascii(struct str s)
 		if (s.ptr[i] & 0x80)
 			return false;
 	return true;
+}
+
+size_t
+str_printable(struct str s)
+{
+	unsigned char c = (unsigned char)s.ptr[0];
+	size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+	unsigned char low = c == 0xc2 || c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+	unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+
+	if (c < 0x80)
+		return !str_is_control(s.ptr[0]);
+	if (c < 0xc2 || c > 0xf4 || s.len < n)
+		return 0;
+	for (size_t i = 1; i < n; i++, low = 0x80, high = 0xbf)
+		if ((unsigned char)s.ptr[i] < low || (unsigned char)s.ptr[i] > high)
+			return 0;
+	return n;
 }

@@ -45,5 +45,8 @@ int str_hex(char c);         /* the value of a hexadecimal digit of either case,
 bool str_is_blank(char c);   /* space or tab */
 bool str_is_control(char c); /* below space, or DEL */
 bool str_is_ascii(struct str s); /* no byte above 127 */
+/* Length of the character that s, not empty, begins with: one of ASCII, or of UTF-8 (RFC 3629).
+ * 0: neither, or a control character of ASCII or ISO 6429. */
+size_t str_printable(struct str s);
 
 #endif
