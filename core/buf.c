@@ -164,13 +164,18 @@ buf_print(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
 
-	va_start(ap, fmt);
-	size_t n = fmt_vprint(NULL, 0, fmt, ap);
-	va_end(ap);
-	char *at = buf_room(b, n + 1);
-	va_start(ap, fmt);
-	fmt_vprint(at, n + 1, fmt, ap);
-	va_end(ap);
+	size_t cap = b->cap - b->len, n;
+
+	/* Mostly there is room; else the first look says how much it takes. */
+	for (;;) {
+		va_start(ap, fmt);
+		n = fmt_vprint(cap ? b->ptr + b->len : NULL, cap, fmt, ap);
+		va_end(ap);
+		if (n < cap)
+			break;
+		buf_room(b, n + 1);
+		cap = n + 1;
+	}
 	b->len += n;
 }
 
