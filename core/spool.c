@@ -18,6 +18,7 @@ enum {
 	ID_DIGITS = SPOOL_ID / 2, /* of the time, and of the random part */
 	CREATE_TRIES = 100,       /* ids; that two meet is one in 2^40 within a second */
 	RUNNER_TRIES = 10,
+	FIRST_READ = 4096,        /* of a message file: mostly all of it */
 };
 
 struct name {
@@ -91,11 +92,11 @@ close_quietly(int fd)
 }
 
 /* In a shared spool others put files as well, all by this program: the directory gives them
- * its group. */
+ * its group. They are root's to see to; what the group might be allowed is nobody's right. */
 static bool
 is_owner(const struct spool *s, const struct stat *st)
 {
-	return st->st_uid == geteuid() || (s->shared && st->st_gid == s->group);
+	return st->st_uid == s->uid || (s->shared && s->uid == 0 && st->st_gid == s->group);
 }
 
 /* Opens a file in the spool only if it is one that we could have put there: EINVAL for a
@@ -174,7 +175,7 @@ check_directory(struct spool *s, struct buf *why)
 	s->listing = (uint64_t)st.st_size;
 	s->shared = st.st_uid == 0 && (st.st_mode & S_ISGID) && (st.st_mode & S_IWGRP);
 	errno = EPERM;
-	if (st.st_uid != getauxval(AT_EUID) && !(s->shared && st.st_gid == getegid())) {
+	if (st.st_uid != s->uid && !(s->shared && st.st_gid == getegid())) {
 		buf_print(why, "it belongs to uid %lu: run this as that user, or set spooldir",
 			  (unsigned long)st.st_uid);
 		return -1;
@@ -194,6 +195,7 @@ spool_open(struct spool *s, const struct conf *c, struct buf *why)
 	*s = (struct spool){
 		.dir = file_open(c->spooldir, flags),
 		.memory = -1,
+		.uid = (uid_t)getauxval(AT_EUID),
 		.path = c->spooldir,
 		.size_limit = c->spool_size_limit,
 		.count_limit = c->spool_count_limit,
@@ -225,7 +227,7 @@ spool_open_memory(struct spool *s)
 bool
 spool_may_run(const struct spool *s)
 {
-	return !s->shared || geteuid() == 0;
+	return !s->shared || s->uid == 0;
 }
 
 static bool
@@ -395,21 +397,35 @@ take_back(struct spool *s, struct spool_draft *d)
 	errno = err;
 }
 
+static char
+find(const struct spool *s, const char *id, const char *states)
+{
+	struct stat st;
+
+	errno = ENOENT;
+	for (; *states; states++) {
+		struct name name = make_name(*states, id);
+		if (!fstatat(s->dir, name.z, &st, AT_SYMLINK_NOFOLLOW))
+			return *states;
+		if (errno != ENOENT)
+			break;
+	}
+	return 0;
+}
+
+char
+spool_find(const struct spool *s, struct str id)
+{
+	errno = ENOENT;
+	return spool_is_id(id) ? find(s, id.ptr, "QHC") : 0;
+}
+
 /* SPOOL_OK: no message that is held or set aside has this id. One that is queued is found by the
  * commit. */
 static enum spool_result
 look_for_message(const struct spool *s, const char *id)
 {
-	struct stat st;
-
-	for (const char *state = "HC"; *state; state++) {
-		struct name name = make_name(*state, id);
-		if (!fstatat(s->dir, name.z, &st, AT_SYMLINK_NOFOLLOW))
-			return SPOOL_BUSY;
-		if (errno != ENOENT)
-			return SPOOL_ERROR;
-	}
-	return SPOOL_OK;
+	return find(s, id, "HC") ? SPOOL_BUSY : errno == ENOENT ? SPOOL_OK : SPOOL_ERROR;
 }
 
 /* Until it is locked, a sweeper may take it for a stale one: then it has no name any more. */
@@ -629,18 +645,26 @@ read_message(int fd, struct buf *text, struct buf *log, struct envelope *e)
 		return strerror(errno);
 	size = (uint64_t)st.st_size;
 	/* Where reading worked and something is wrong, errno is EINVAL. */
-	why = read_part(fd, 0, ENVELOPE_FIXED, text);
+	why = read_part(fd, 0, size < FIRST_READ ? size : FIRST_READ, text);
 	if (why)
 		return why;
 	if (envelope_parse_fixed(buf_view(text), &offset, &length))
-		return "not an envelope of this version";
+		return size < ENVELOPE_FIXED ? "the file ends too early" :
+					       "not an envelope of this version";
 	if (size < offset + length)
 		return "the message is shorter than its envelope says";
 	if (size - offset - length > LIMIT_JOURNAL)
 		return "the journal is too long";
-	why = read_part(fd, ENVELOPE_FIXED, offset - ENVELOPE_FIXED, text);
+	/* Of a small message all has been read; else what is missing of its two ends. */
+	if (offset + length < text->len)
+		buf_str(log, buf_tail(text, (size_t)(offset + length)));
+	if (offset < text->len)
+		text->len = (size_t)offset;
+	else
+		why = read_part(fd, text->len, offset - text->len, text);
 	if (!why)
-		why = read_part(fd, offset + length, size - offset - length, log);
+		why = read_part(fd, offset + length + log->len,
+				size - offset - length - log->len, log);
 	if (!why && envelope_parse(buf_view(text), e, &why))
 		errno = EINVAL;
 	return why;

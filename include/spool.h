@@ -26,7 +26,8 @@ struct spool {
 	int dir;                                /* -1: in memory */
 	int memory;                             /* the message there, or -1 */
 	bool shared;                            /* all users submit, by a set-gid program; only
-						   root delivers */
+						   root delivers, and sees what is not his own */
+	uid_t uid;                              /* who we are */
 	gid_t group;                            /* of the directory */
 	uint64_t listing;                       /* bytes of the directory itself when it was
 						   opened; 0: not known (any more) */
@@ -115,6 +116,9 @@ int spool_sync(struct spool *s);
 
 /* Renames to another state ('Q', 'H', 'C') and releases. 0, or -1 with errno. */
 int spool_move(struct spool *s, struct spool_claim *c, char state);
+
+/* The state of the message with that id. 0: there is none (ENOENT), or it is not known. */
+char spool_find(const struct spool *s, struct str id);
 
 /* A plain file opened for listing without a lock; -1 with errno. */
 int spool_peek(struct spool *s, char state, struct str id);
