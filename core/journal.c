@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "journal.h"
 #include "codec.h"
+#include "date.h"
 #include "fmt.h"
 
 #include <stdlib.h>
@@ -468,12 +469,11 @@ print_checksum(struct str text, char checksum[CHECKSUM + 1])
 	fmt_print(checksum, CHECKSUM + 1, " %08x", (unsigned)codec_crc32(text));
 }
 
-/* One line without its LF. */
+/* One line without its LF, whose checksum is right. */
 static bool
-fold_line(struct journal *j, struct str line)
+parse_line(struct str line, struct event *ev)
 {
 	char checksum[CHECKSUM + 1];
-	struct event ev;
 
 	if (line.len < CHECKSUM || line.len >= LIMIT_JOURNAL_LINE)
 		return false;
@@ -481,15 +481,38 @@ fold_line(struct journal *j, struct str line)
 	print_checksum(rest, checksum);
 	if (memcmp(line.ptr + rest.len, checksum, CHECKSUM) != 0)
 		return false;
-	ev.word = str_cut(&rest, ' ');
-	if (stamp_parse(&rest, &ev.at))
+	ev->word = str_cut(&rest, ' ');
+	if (stamp_parse(&rest, &ev->at))
 		return false;
-	ev.set = str_cut(&rest, ' ');
-	ev.args = rest;
-	if (!fold_event(j, &ev))
+	ev->set = str_cut(&rest, ' ');
+	ev->args = rest;
+	return true;
+}
+
+static bool
+fold_line(struct journal *j, struct str line)
+{
+	struct event ev;
+
+	if (!parse_line(line, &ev) || !fold_event(j, &ev))
 		return false;
 	advance(j, &ev.at);
 	return true;
+}
+
+void
+journal_print_event(struct str line, struct buf *out)
+{
+	struct event ev;
+
+	if (parse_line(line, &ev)) {
+		date_print_iso(ev.at.wall, out);
+		buf_print(out, " %.*s %.*s %.*s", STR_ARG(ev.word), STR_ARG(ev.set),
+			  STR_ARG(ev.args));
+	} else {
+		buf_puts(out, "not believed: ");
+		buf_str(out, line);
+	}
 }
 
 void
@@ -635,19 +658,35 @@ take_part(struct str *set)
 	return part;
 }
 
-/* A blank and the words, at most room bytes, cut between characters, all on one line. */
+/* As much of words as takes len bytes: up to a blank, lest somebody copies half a fingerprint;
+ * of one long word, up to a character. */
+static struct str
+cut_words(struct str words, size_t len)
+{
+	size_t end = len;
+
+	while (end > 0 && words.ptr[end] != ' ')
+		end--;
+	if (end == 0)
+		for (end = len; end > 0 && (words.ptr[end] & 0xc0) == 0x80; end--)
+			;
+	return str_upto(words, end);
+}
+
+/* A blank and the words, all on one line: at most room bytes, "..." for what is cut. */
 static void
 print_words(struct str words, size_t room, struct buf *out)
 {
-	if (words.len + 1 > room) {
-		words = str_upto(words, room > 0 ? room - 1 : 0);
-		while (words.len > 0 && (words.ptr[words.len] & 0xc0) == 0x80)
-			words.len--;
-	}
+	struct str whole = words;
+
+	if (whole.len >= room)
+		words = cut_words(whole, room > 4 ? room - 4 : 0);
 	if (words.len > 0)
 		buf_putc(out, ' ');
 	for (size_t i = 0; i < words.len; i++)
 		buf_putc(out, str_is_control(words.ptr[i]) ? '?' : words.ptr[i]);
+	if (words.len > 0 && words.len < whole.len)
+		buf_puts(out, "...");
 }
 
 void

@@ -124,7 +124,8 @@ int journal_parse_set(struct str set, const struct journal *j, unsigned char *ma
 void journal_print_facts(const struct stamp *now, int64_t date, struct str message_id,
 			 struct str host, struct buf *out);
 /* sent, deferred or failed as o says; the line of a deferral is at most LIMIT_DEFERRAL_LINE
- * long, others LIMIT_JOURNAL_LINE: the outcome's words are cut to fit, the set never. */
+ * long, others LIMIT_JOURNAL_LINE: the outcome's words are cut to fit, between two of them,
+ * and end in "..."; the set never. */
 void journal_print_outcome(const struct stamp *now, struct str set, const struct outcome *o,
 			   struct buf *out);
 void journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device,
@@ -135,6 +136,10 @@ void journal_print_bounce(const struct stamp *now, struct str set, struct str ad
  * other, not itself expanded, is sent the same in the same way. rcpt must be pending. */
 void journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kind,
 			  unsigned part, struct str address, struct buf *out);
+
+/* One line, without its LF, in words: "2026-11-22 10:57:16 deferred 0,2-4 4.4.1 0 connection
+ * refused". One that is not believed is said to be, and stands as it is. */
+void journal_print_event(struct str line, struct buf *out);
 
 /* A recipient's newest verdict as an outcome; the zero outcome before any. */
 struct outcome journal_outcome(const struct journal_rcpt *r);

@@ -683,14 +683,33 @@ test_deferral_is_short(void **state)
 	assert_int_equal(log.len, LIMIT_DEFERRAL_LINE);
 	expect_fates(&log, "-----", 0);
 
-	/* Cut between characters. */
+	/* Cut between words, */
+	struct buf words = {0};
+	buf_puts(&words, "the words before it");
+	while (words.len < 100)
+		buf_puts(&words, " and on");
+	size_t kept = words.len;
+	buf_putc(&words, ' ');
+	while (words.len < sizeof o.text - 1)
+		buf_putc(&words, 'f');
+	memcpy(o.text, words.ptr, words.len);
+	log.len = 0;
+	journal_print_outcome(&now, STR("0"), &o, &log);
+	struct journal cut = fold(&log);
+	words.len = kept;
+	buf_puts(&words, "...");
+	assert_string_equal(journal_outcome(&cut.rcpts[0]).text, buf_cstr(&words));
+	journal_free(&cut);
+	buf_free(&words);
+
+	/* and of one long word, between characters. */
 	for (size_t shift = 0; shift < 3; shift++) {
 		for (size_t i = 0; i + 1 < sizeof o.text; i++)
 			o.text[i] = i < shift ? 'x' : "\xe2\x82\xac"[(i - shift) % 3];
 		log.len = 0;
 		journal_print_outcome(&now, STR("0"), &o, &log);
 		assert_in_range(log.len, LIMIT_DEFERRAL_LINE - 2, LIMIT_DEFERRAL_LINE);
-		assert_int_equal((unsigned char)log.ptr[log.len - 11], 0xac);
+		assert_memory_equal(log.ptr + log.len - 14, "\xac... ", 5);
 	}
 
 	/* Final verdicts keep theirs, on one line. */
