@@ -9,4 +9,12 @@
 #include "applets.def"
 #undef APPLET
 
+struct site;
+struct site_options;
+
+/* sendmail -bp: mailq without arguments. */
+int mailq_list(const struct site_options *options);
+/* sendmail -qI, -qR, -qS: mailq -i. */
+int mailq_urge(struct site *site, char key, const char *value);
+
 #endif

@@ -2,14 +2,16 @@
 #include "applets.h"
 #include "args.h"
 #include "attempt.h"
+#include "choice.h"
 #include "clock.h"
 #include "date.h"
 #include "file.h"
 #include "io.h"
 #include "log.h"
+#include "quote.h"
 #include "retry.h"
+#include "runner.h"
 #include "site.h"
-#include "spool.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,228 +19,578 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static const char grammar[] = "A:B:b:C:cD:d;E:e:F:f:Gh:IiJ:L:M:mN:nO:o:p:Q:q;R:r:sTtUV:vX:x";
+/* -A, -b, -q and -v are what other systems' mailq is called with. */
+static const char grammar[] = "A:b:C:cdHhijL:O:q;R:S:v";
 
 static const char usage_text[] =
-	"usage: mailq [-C FILE] [-O KEY=VALUE] [-L TAG]\n"
+	"usage: mailq [-j] [-R TEXT] [-S TEXT] [ID...]\n"
+	"       mailq -c|-d|-H|-h|-i [-R TEXT] [-S TEXT] [ID...|ALL]\n"
 	"Lists what is queued: id, size, arrival, sender; for each recipient the last reason\n"
-	"and when it is tried next. Behind the id: ! held, # cannot be read.\n";
+	"and when it is tried next. Behind the id: ! held, # cannot be read.\n"
+	"  -j            as JSON, one message on a line\n"
+	"  -R TEXT, -S TEXT  only messages with TEXT in a recipient or in the sender\n"
+	"  -c            show them whole: envelope, history, content\n"
+	"  -d            delete them\n"
+	"  -h, -H        hold them; release those that are held\n"
+	"  -i            try them now\n"
+	"  -C FILE, -O KEY=VALUE configuration file; one setting\n"
+	"  -L TAG        name in the log\n";
 
-struct name {
+enum { SAID_MAX = 4000 }; /* bytes of what was done before it must be on disk */
+
+/* From good to bad. */
+enum result { DONE, LATER, NONE, FAILED };
+static const int statuses[] = {EX_OK, EX_TEMPFAIL, EX_DATAERR, EX_IOERR};
+
+/* What is to be done with a message; 0 is listing it. */
+static const struct verb {
+	char letter;
+	char to;         /* the state it puts them in; 0: none */
+	char states[4];  /* of messages that it makes sense for */
+	char past[9];    /* "": nothing is changed */
+} verbs[] = {
+	{0, 0, "QHC", ""},
+	{'j', 0, "QHC", ""},
+	{'c', 0, "QHC", ""},
+	{'i', 0, "Q", "due now"},
+	{'h', 'H', "Q", "held"},
+	{'H', 'Q', "H", "released"},
+	{'d', 'D', "QHC", "deleted"},
+};
+enum { LISTS = 2 }; /* the first ones, which mean all where nothing is said */
+
+/* One message as it was found. */
+struct mail {
 	char state;
 	char id[SPOOL_ID + 1];
+	struct spool_claim claim;   /* or just a descriptor */
+	struct buf text, log;
+	struct envelope envelope;
+	struct journal journal;
+	const char *why;            /* it cannot be read; or NULL */
 };
 
-struct listing {
+struct job {
+	const struct verb *verb;
+	struct choice choice;
+	struct site *site;
 	struct spool spool;
-	const struct conf *conf;
-	struct name *names;
-	size_t count, cap;
-	uint64_t bytes;
 	struct stamp now;
+	struct mail mail;
+	size_t count;               /* messages meant */
+	uint64_t bytes;
+	enum result worst;
+	struct buf done;            /* what is to be said as soon as it is on disk */
+	struct buf due;             /* ids for a runner to try now */
+	struct buf line, words;     /* to be written; to be quoted */
 	struct writer out;
 	char space[4096];
 };
 
 static void
-add_name(void *ctx, char state, struct str id)
+complain(struct job *j, enum result result, struct str id, const char *why)
 {
-	struct listing *l = ctx;
-
-	if (l->count == l->cap) {
-		l->cap = l->cap ? 2 * l->cap : 64;
-		l->names = buf_array(l->names, l->cap, sizeof *l->names);
-	}
-	l->names[l->count] = (struct name){.state = state};
-	memcpy(l->names[l->count++].id, id.ptr, SPOOL_ID);
-}
-
-/* In a queue of many users, everybody's own messages are those that he can open. */
-static void
-add_own(void *ctx, char state, struct str id)
-{
-	struct listing *l = ctx;
-	int fd = spool_peek(&l->spool, state, id);
-
-	if (fd < 0 && errno == EACCES)
-		return;
-	add_name(l, state, id);
-	if (fd >= 0)
-		close(fd);
-}
-
-/* By id, with Shell's method. */
-static void
-sort(struct name *names, size_t count)
-{
-	for (size_t gap = count / 2; gap > 0; gap /= 2)
-		for (size_t n = gap; n < count; n++) {
-			struct name moved = names[n];
-			size_t at = n;
-			for (; at >= gap && strcmp(names[at - gap].id, moved.id) > 0; at -= gap)
-				names[at] = names[at - gap];
-			names[at] = moved;
-		}
-}
-
-/* Bytes from a file for a terminal: what could steer it is made visible. */
-static void
-put_safe(struct listing *l, struct str s)
-{
-	for (size_t n = 0; n < s.len; n++) {
-		/* U+0080 to U+009f: a second set of controls (ISO 6429), here in UTF-8. */
-		bool c1 = s.ptr[n] == '\xc2' && n + 1 < s.len && (s.ptr[n + 1] & 0xe0) == 0x80;
-		writer_add(&l->out, c1 || str_is_control(s.ptr[n]) ? STR("?") :
-					(struct str){s.ptr + n, 1});
-		n += c1;
-	}
+	log_error("%.*s: %s", STR_ARG(id), why);
+	if (j->worst < result)
+		j->worst = result;
 }
 
 static void
-put_reason(struct listing *l, const struct name *name, const struct journal_rcpt *r)
+complain_errno(struct job *j, const char *doing)
+{
+	log_error("%s: cannot %s:", j->mail.id, doing);
+	j->worst = FAILED;
+}
+
+/* Line by line, so that a reader may stop us early. */
+static void
+put_line(struct job *j)
+{
+	writer_add(&j->out, buf_view(&j->line));
+	j->line.len = 0;
+}
+
+/* --- listing --------------------------------------------------------------------------- */
+
+static struct str
+sender_of(const struct mail *m)
+{
+	return m->why ? STR("?") : m->envelope.sender.len ? m->envelope.sender :
+							    STR("MAILER-DAEMON");
+}
+
+static int64_t
+arrival_of(const struct mail *m)
+{
+	return m->why ? spool_id_time(str_of(m->id)) : m->envelope.arrived.wall;
+}
+
+/* "450 mailbox is busy" */
+static struct str
+reason_of(struct job *j, const struct journal_rcpt *r)
 {
 	struct outcome o = journal_outcome(r);
-	struct retry_policy p = {l->conf->retry_min, l->conf->retry_max, l->conf->queue_lifetime};
-	struct buf line = {0};
-	int64_t wait = retry_wait(&p, r, attempt_salt(str_of(name->id)), &l->now);
 
-	buf_puts(&line, "                  (");
+	j->words.len = 0;
 	if (o.code)
-		buf_print(&line, "%u ", (unsigned)o.code);
-	buf_puts(&line, r->last.len ? o.text : "not tried yet");
-	if (name->state == 'Q' && wait > 0) {
-		buf_puts(&line, "; next attempt in ");
-		date_print_interval(wait, &line);
+		buf_print(&j->words, "%u ", (unsigned)o.code);
+	buf_puts(&j->words, r->last.len ? o.text : "not tried yet");
+	return buf_view(&j->words);
+}
+
+static void
+put_reason(struct job *j, const struct journal_rcpt *r)
+{
+	const struct conf *c = &j->site->conf;
+	struct retry_policy p = {c->retry_min, c->retry_max, c->queue_lifetime};
+	int64_t wait = retry_wait(&p, r, attempt_salt(str_of(j->mail.id)), &j->now);
+
+	buf_puts(&j->line, "                  (");
+	quote_text(reason_of(j, r), "", &j->line);
+	if (j->mail.state == 'Q' && wait > 0) {
+		buf_puts(&j->line, "; next attempt in ");
+		date_print_interval(wait, &j->line);
 	}
-	buf_puts(&line, ")\n");
-	put_safe(l, str_upto(buf_view(&line), line.len - 1));
-	writer_add(&l->out, STR("\n"));
-	buf_free(&line);
+	buf_puts(&j->line, ")\n");
 }
 
 static void
-put_head(struct listing *l, const struct name *name, uint64_t size, int64_t arrived,
-	 struct str sender)
+put_rcpts(struct job *j)
 {
-	struct buf line = {0}, when = {0};
-
-	date_print_iso(arrived, &when);
-	buf_print(&line, "%s%c %8llu %.*s  ", name->id,
-		  name->state == 'H' ? '!' : name->state == 'C' ? '#' : ' ',
-		  (unsigned long long)size, STR_ARG(when));
-	writer_add(&l->out, buf_view(&line));
-	put_safe(l, sender.len ? sender : STR("MAILER-DAEMON"));
-	writer_add(&l->out, STR("\n"));
-	buf_free(&line);
-	buf_free(&when);
-}
-
-static void
-put_message(struct listing *l, const struct name *name, const struct envelope *e,
-	    const struct journal *j)
-{
+	const struct journal *journal = &j->mail.journal;
 	struct str last = {0};
 
-	put_head(l, name, e->length, e->arrived.wall, e->sender);
-	l->bytes += e->length;
-	for (size_t n = 0; n < j->count; n++) {
-		const struct journal_rcpt *r = &j->rcpts[n];
-		if (r->fate == JOURNAL_SENT || (r->fate == JOURNAL_FAILED && !journal_owes(j, r)))
+	for (size_t n = 0; n < journal->count; n++) {
+		const struct journal_rcpt *r = &journal->rcpts[n];
+		if (!choice_is_open(journal, r))
 			continue;
 		/* One reason for several recipients stands once. */
 		if (n == 0 || !str_eq(last, r->last) || !last.len)
-			put_reason(l, name, r);
+			put_reason(j, r);
 		last = r->last;
-		writer_add(&l->out, STR("                                              "));
-		put_safe(l, r->address);
-		writer_add(&l->out, STR("\n"));
+		buf_puts(&j->line, "                                              ");
+		quote_text(r->address, "", &j->line);
+		buf_putc(&j->line, '\n');
+		put_line(j);
 	}
 }
 
 static void
-put_file(struct listing *l, const struct name *name)
+put_entry(struct job *j)
 {
-	struct buf text = {0}, log = {0};
-	struct envelope e;
-	struct journal j;
-	const char *why = "cannot be opened";
-	int fd = spool_peek(&l->spool, name->state, str_of(name->id));
+	const struct mail *m = &j->mail;
 
-	if (fd < 0 && errno == ENOENT)
-		return; /* delivered while we look */
-	if (fd >= 0 && spool_read(fd, &text, &log, &e, &j, &why) == 0) {
-		put_message(l, name, &e, &j);
-		journal_free(&j);
-		envelope_free(&e);
-	} else {
-		put_head(l, name, 0, spool_id_time(str_of(name->id)), STR("?"));
-		writer_add(&l->out, STR("                  (cannot be read: "));
-		put_safe(l, str_of(why));
-		writer_add(&l->out, STR(")\n"));
+	buf_print(&j->line, "%s%c %8llu ", m->id,
+		  m->state == 'H' ? '!' : m->state == 'C' ? '#' : ' ',
+		  (unsigned long long)m->envelope.length);
+	date_print_iso(arrival_of(m), &j->line);
+	buf_puts(&j->line, "  ");
+	quote_text(sender_of(m), "", &j->line);
+	buf_putc(&j->line, '\n');
+	j->bytes += m->envelope.length;
+	if (m->why)
+		buf_print(&j->line, "                  (cannot be read: %s)\n", m->why);
+	else
+		put_rcpts(j);
+	put_line(j);
+}
+
+/* By postqueue's names. */
+static const char *
+queue_name(const struct mail *m)
+{
+	if (m->why)
+		return "corrupt";
+	if (m->state == 'H')
+		return "hold";
+	for (size_t n = 0; n < m->journal.count; n++)
+		if (m->journal.rcpts[n].attempts)
+			return "deferred";
+	return "incoming";
+}
+
+static void
+put_json(struct job *j)
+{
+	const struct mail *m = &j->mail;
+	const char *before = "";
+
+	buf_print(&j->line, "{\"queue_name\": \"%s\", \"queue_id\": \"%s\", "
+		  "\"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": false, "
+		  "\"sender\": ", queue_name(m), m->id, (long long)arrival_of(m),
+		  (unsigned long long)m->envelope.length);
+	quote_json(sender_of(m), &j->line);
+	if (m->why)
+		buf_print(&j->line, ", \"unreadable\": \"%s\"", m->why);
+	buf_puts(&j->line, ", \"recipients\": [");
+	for (size_t n = 0; n < m->journal.count; n++) {
+		const struct journal_rcpt *r = &m->journal.rcpts[n];
+		if (!choice_is_open(&m->journal, r))
+			continue;
+		buf_print(&j->line, "%s{\"address\": ", before);
+		quote_json(r->address, &j->line);
+		if (r->last.len) {
+			buf_puts(&j->line, ", \"delay_reason\": ");
+			quote_json(reason_of(j, r), &j->line);
+		}
+		buf_putc(&j->line, '}');
+		put_line(j);
+		before = ", ";
 	}
-	buf_free(&text);
-	buf_free(&log);
-	if (fd >= 0)
-		close(fd);
+	buf_puts(&j->line, "]}\n");
+	put_line(j);
+}
+
+static void
+end_listing(struct job *j)
+{
+	if (j->count == 0) {
+		buf_puts(&j->line, "Mail queue is empty\n");
+	} else {
+		/* The one for those who know Postfix, the other sendmail: monitors. */
+		buf_print(&j->line, "                  Total requests: %zu\n"
+			  "-- %llu Kbytes in %zu Request%s.\n", j->count,
+			  (unsigned long long)(j->bytes + 1023) / 1024, j->count,
+			  j->count == 1 ? "" : "s");
+	}
+	put_line(j);
+}
+
+/* --- one message whole ------------------------------------------------------------------- */
+
+static void
+put_range(struct job *j, uint64_t at, uint64_t end)
+{
+	char piece[2048];
+	ssize_t got;
+
+	for (; at < end; at += (uint64_t)got) {
+		size_t len = end - at < sizeof piece ? (size_t)(end - at) : sizeof piece;
+		got = file_read_at(j->mail.claim.fd, piece, len, (off_t)at);
+		if (got <= 0) {
+			complain_errno(j, "read it");
+			return;
+		}
+		/* A character that goes on behind the piece is the next one's. */
+		if ((uint64_t)got < end - at)
+			for (got--; got > (ssize_t)sizeof piece - 4 &&
+				    (piece[got] & 0xc0) == 0x80;)
+				got--;
+		quote_text((struct str){piece, (size_t)got}, "\n\t", &j->line);
+		put_line(j);
+	}
+}
+
+static void
+put_all(struct job *j)
+{
+	const struct mail *m = &j->mail;
+	struct str log = buf_view(&m->log);
+
+	put_entry(j);
+	buf_putc(&j->line, '\n');
+	if (m->why) {
+		off_t end = m->claim.fd < 0 ? 0 : lseek(m->claim.fd, 0, SEEK_END);
+		put_range(j, 0, end > 0 ? (uint64_t)end : 0);
+		return;
+	}
+	quote_text(buf_view(&m->text), "\n", &j->line);
+	while (log.len > 0) {
+		j->words.len = 0;
+		journal_print_event(str_cut(&log, '\n'), &j->words);
+		quote_text(buf_view(&j->words), "", &j->line);
+		buf_putc(&j->line, '\n');
+		put_line(j);
+	}
+	buf_putc(&j->line, '\n');
+	put_range(j, m->envelope.offset, m->envelope.offset + m->envelope.length);
+}
+
+/* --- changing ---------------------------------------------------------------------------- */
+
+/* What was done is on disk, and said. */
+static void
+settle(struct job *j)
+{
+	if (j->done.len && spool_sync(&j->spool)) {
+		log_error("what was changed last may not be on disk:");
+		j->worst = FAILED;
+	} else {
+		writer_add(&j->out, buf_view(&j->done));
+		writer_flush(&j->out);
+	}
+	j->done.len = 0;
+}
+
+static void
+note(struct job *j)
+{
+	const struct mail *m = &j->mail;
+	const char *past = j->verb->past;
+	struct str sender = sender_of(m);
+
+	j->words.len = 0;
+	for (size_t n = 0; n < m->envelope.rcpt_count && j->words.len < LIMIT_LOG_LINE; n++)
+		buf_print(&j->words, ", to=<%.*s>", STR_ARG(m->envelope.rcpts[n].address));
+	log_info("%s: %s by %.*s, from=<%.*s>%.*s", m->id, past, STR_ARG(j->site->self.name),
+		 STR_ARG(sender), STR_ARG(j->words));
+	buf_print(&j->done, "%s: %s\n", m->id, past);
+	if (j->done.len > SAID_MAX)
+		settle(j);
+}
+
+/* The claim is ours. */
+static void
+change(struct job *j)
+{
+	struct spool_claim *c = &j->mail.claim;
+	bool is_delete = j->verb->to == 'D';
+
+	if (is_delete ? spool_remove(&j->spool, c) : spool_move(&j->spool, c, j->verb->to))
+		complain_errno(j, is_delete ? "delete it" : "rename it");
+	else
+		note(j);
+}
+
+static void
+make_due(struct job *j)
+{
+	if (spool_touch(&j->spool, str_of(j->mail.id)))
+		complain_errno(j, "touch it");
+	else
+		buf_str(&j->due, str_of(j->mail.id));
+}
+
+static void
+act(struct job *j, enum spool_result claimed)
+{
+	j->count++;
+	switch (j->verb->letter) {
+	case 0:
+		if (j->count == 1)
+			writer_add(&j->out, STR("----Queue ID----- --Size-- ---Arrival (UTC)---  "
+						"-Sender/Recipient-------\n"));
+		put_entry(j);
+		return;
+	case 'j': put_json(j); return;
+	case 'c': put_all(j); return;
+	case 'i':
+		make_due(j);
+		buf_print(&j->line, "%s: %s\n", j->mail.id, j->verb->past);
+		put_line(j);
+		return;
+	}
+	if (claimed == SPOOL_OK)
+		change(j);
+	else if (claimed == SPOOL_BUSY)
+		complain(j, LATER, str_of(j->mail.id), "is being delivered");
+	else
+		complain(j, FAILED, str_of(j->mail.id), "is not a file that we deliver");
+	if (j->verb->letter == 'H' && claimed == SPOOL_OK)
+		make_due(j);
+}
+
+/* Opens and reads a message, claimed where it is to be changed. SPOOL_GONE: there is none that
+ * we may see. In a queue of many users, everybody's own are those that he can open. */
+static enum spool_result
+find(struct job *j, char state, struct str id)
+{
+	struct mail *m = &j->mail;
+	enum spool_result r = SPOOL_BUSY;
+
+	m->state = state;
+	memcpy(m->id, id.ptr, SPOOL_ID);
+	m->claim = (struct spool_claim){.fd = -1, .journal = -1};
+	m->why = "it cannot be opened";
+	if (j->verb->to && strchr(j->verb->states, state))
+		r = spool_claim(&j->spool, state, id, &m->claim);
+	if (r != SPOOL_OK)
+		m->claim.fd = spool_peek(&j->spool, state, id);
+	if (m->claim.fd < 0)
+		return errno == ENOENT || !spool_may_run(&j->spool) ? SPOOL_GONE : r;
+	spool_read(m->claim.fd, &m->text, &m->log, &m->envelope, &m->journal, &m->why);
+	return r;
+}
+
+static void
+visit(void *ctx, char state, struct str id)
+{
+	struct job *j = ctx;
+	struct mail *m = &j->mail;
+	enum spool_result r = state ? find(j, state, id) : SPOOL_GONE;
+
+	if (r == SPOOL_GONE) {
+		/* Of those that nobody named, it was delivered while we look. */
+		if (j->choice.id_count)
+			complain(j, NONE, id, "no such message");
+		return;
+	}
+	if (!strchr(j->verb->states, state))
+		complain(j, NONE, id, state == 'H' ? "is held" :
+				      state == 'C' ? "cannot be read" : "is not held");
+	else if (!choice_is_narrow(&j->choice) ||
+		 (!m->why && choice_fits(&j->choice, &m->envelope, &m->journal)))
+		act(j, r);
+	journal_free(&m->journal);
+	envelope_free(&m->envelope);
+	spool_release(&m->claim);
+}
+
+/* --- the whole --------------------------------------------------------------------------- */
+
+static void
+wake_runner(struct job *j)
+{
+	struct queue_options o = {.site = j->site, .first = buf_view(&j->due)};
+
+	if (j->due.len == 0 || (j->verb->letter == 'H' && j->site->conf.defer))
+		return;
+	if (site_load_aliases(j->site, NULL, NULL))
+		log_error("cannot read the aliases file %s:", j->site->conf.aliases);
+	else if (runner_start(&j->spool, &o) == 0)
+		return;
+	else
+		log_error("no queue runner could be started:");
+	j->worst = LATER;
 }
 
 static int
-list(struct listing *l)
+run(struct job *j)
 {
-	struct buf total = {0};
+	const struct conf *c = &j->site->conf;
+	int status = site_open_spool(j->site, &j->spool);
 
-	writer_init(&l->out, STDOUT_FILENO, l->space, sizeof l->space);
-	clock_read(&l->now);
-	if (spool_walk(&l->spool, spool_may_run(&l->spool) ? add_name : add_own, l)) {
-		log_error("cannot read the spool directory %s:", l->conf->spooldir);
+	if (status)
+		return status;
+	writer_init(&j->out, STDOUT_FILENO, j->space, sizeof j->space);
+	clock_read(&j->now);
+	j->choice.states = j->verb->states;
+	if (choice_walk(&j->choice, &j->spool, visit, j)) {
+		log_error("cannot read the spool directory %s:", c->spooldir);
 		return EX_NOPERM;
 	}
-	if (l->count == 0) {
-		writer_add(&l->out, STR("Mail queue is empty\n"));
-	} else {
-		sort(l->names, l->count);
-		writer_add(&l->out, STR("----Queue ID----- --Size-- ---Arrival (UTC)---  "
-					"-Sender/Recipient-------\n"));
-		for (size_t n = 0; n < l->count; n++)
-			put_file(l, &l->names[n]);
-		buf_print(&total, "-- %llu Kbytes in %zu Request%s.\n",
-			  (unsigned long long)(l->bytes + 1023) / 1024, l->count,
-			  l->count == 1 ? "" : "s");
-		writer_add(&l->out, buf_view(&total));
-		buf_free(&total);
+	settle(j);
+	if (j->count == 0 && choice_is_narrow(&j->choice)) {
+		log_error("no such message");
+		j->worst = NONE;
+	} else if (!j->verb->letter && (j->count || j->worst == DONE)) {
+		end_listing(j);
 	}
-	buf_release(l->names);
-	if (writer_flush(&l->out) == 0)
-		return EX_OK;
-	log_error("cannot write the listing:");
+	wake_runner(j);
+	if (writer_flush(&j->out) == 0)
+		return statuses[j->worst];
+	log_error("cannot write to standard output:");
 	return EX_IOERR;
+}
+
+static int
+load_and_run(struct job *j, const struct site_options *options)
+{
+	static struct site site;
+	int status = site_load(&site, options);
+
+	/* A configuration with which nothing is sent is the best reason to look. */
+	if (status && (!site.fatal || *j->verb->past))
+		return status;
+	j->site = &site;
+	return run(j);
+}
+
+static int
+take_verb(struct job *j, int letter)
+{
+	const struct verb *v = verbs;
+
+	while (v->letter != letter)
+		v++;
+	if (j->verb->letter && j->verb != v) {
+		log_error("one of -%c and -%c at a time", j->verb->letter, letter);
+		return EX_USAGE;
+	}
+	j->verb = v;
+	return EX_OK;
+}
+
+static int
+take_text(struct job *j, int letter, const char *value)
+{
+	*(letter == 'R' ? &j->choice.recipient : &j->choice.sender) = str_of(value);
+	if (*value)
+		return EX_OK;
+	log_error("-%c wants a part of an address", letter);
+	return EX_USAGE;
+}
+
+int
+mailq_list(const struct site_options *options)
+{
+	struct job j = {.verb = verbs};
+
+	return load_and_run(&j, options);
+}
+
+int
+mailq_urge(struct site *site, char key, const char *value)
+{
+	struct job j = {.verb = verbs, .site = site, .choice.ids = &value};
+	int status = take_verb(&j, 'i');
+
+	if (key == 'I')
+		j.choice.id_count = 1;
+	else
+		status = take_text(&j, key, value);
+	return status ? status : run(&j);
+}
+
+static int
+take_option(struct job *j, int letter, const char *value)
+{
+	switch (letter) {
+	case 'c':
+	case 'd':
+	case 'H':
+	case 'h':
+	case 'i':
+	case 'j': return take_verb(j, letter);
+	case 'R':
+	case 'S': return take_text(j, letter, value);
+	case ARGS_UNKNOWN:
+	case ARGS_MISSING:
+		log_error("'%s' is not understood (see mailq --help)", value);
+		return EX_USAGE;
+	default:
+		return EX_OK;
+	}
 }
 
 int
 mailq_main(int argc, char **argv)
 {
 	static struct site_options options;
-	static struct site site;
-	static struct listing l;
+	struct job j = {.verb = verbs};
+	const char **ids = buf_array(NULL, (size_t)argc, sizeof *ids);
 	struct args args;
 	const char *value;
+	bool all = false;
 	int letter, status;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
 	args_init(&args, argv);
 	while ((letter = args_next(&args, grammar, &value)) != ARGS_END) {
-		if (!site_take_option(&options, letter, value) && (letter == ARGS_OPERAND ||
-		    letter == ARGS_UNKNOWN || letter == ARGS_MISSING)) {
-			log_error("'%s' is not understood (see mailq --help)", value);
-			return EX_USAGE;
-		}
+		if (letter == ARGS_OPERAND && str_eq(str_of(value), STR("ALL")))
+			all = true;
+		else if (letter == ARGS_OPERAND)
+			ids[j.choice.id_count++] = value;
+		else if (!site_take_option(&options, letter, value) &&
+			 (status = take_option(&j, letter, value)))
+			return status;
 	}
-	/* A configuration with which nothing is sent is the best reason to look. */
-	if ((status = site_load(&site, &options)) && !site.fatal)
-		return status;
-	l.conf = &site.conf;
-	if ((status = site_open_spool(&site, &l.spool)))
-		return status;
-	return list(&l);
+	j.choice.ids = ids;
+	bool some = j.choice.id_count || choice_is_narrow(&j.choice);
+	if (all ? j.choice.id_count > 0 : !some && j.verb - verbs >= LISTS) {
+		log_error("name the messages: by ids, -R or -S, or ALL (see mailq --help)");
+		return EX_USAGE;
+	}
+	return load_and_run(&j, &options);
 }

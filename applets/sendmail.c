@@ -388,95 +388,25 @@ serve(struct invocation *in, struct site *site)
 	return session_run(&session, STDIN_FILENO, STDOUT_FILENO);
 }
 
-/* -qI, -qR, -qS: the messages meant. */
-struct selection {
-	struct spool *spool;
-	char key;
-	struct str value;
-	struct buf ids;
-};
-
-static bool
-contains(struct str s, struct str part)
-{
-	for (; s.len >= part.len; s = str_from(s, 1))
-		if (str_istarts(s, part))
-			return true;
-	return false;
-}
-
-static bool
-is_meant(const struct selection *s, const struct envelope *e, const struct journal *j)
-{
-	bool meant = s->key == 'S' && contains(e->sender, s->value);
-
-	for (size_t n = 0; n < j->count && s->key == 'R'; n++)
-		meant = meant || (j->rcpts[n].fate == JOURNAL_PENDING &&
-				  contains(j->rcpts[n].address, s->value));
-	return meant;
-}
-
-static void
-select_message(void *ctx, char state, struct str id)
-{
-	struct selection *s = ctx;
-	struct buf text = {0}, log = {0};
-	struct envelope e;
-	struct journal j;
-	const char *why;
-	int fd = state == 'Q' ? spool_peek(s->spool, state, id) : -1;
-
-	if (fd < 0)
-		return;
-	if (spool_read(fd, &text, &log, &e, &j, &why) == 0) {
-		if (is_meant(s, &e, &j) && spool_touch(s->spool, id) == 0)
-			buf_str(&s->ids, id);
-		journal_free(&j);
-		envelope_free(&e);
-	}
-	buf_free(&text);
-	buf_free(&log);
-	close(fd);
-}
-
-static int
-select_messages(struct selection *s)
-{
-	if (s->key == 'I' && spool_touch(s->spool, s->value) == 0)
-		buf_str(&s->ids, s->value);
-	else if (s->key != 'I' && s->value.len && spool_walk(s->spool, select_message, s))
-		log_error("cannot list %s:", s->spool->path);
-	if (s->ids.len)
-		return EX_OK;
-	log_error("no message waits in the queue that -q%c%.*s means (mailq lists them)", s->key,
-		  STR_ARG(s->value));
-	return EX_DATAERR;
-}
-
 static int
 run_queue(struct invocation *in, struct site *site)
 {
 	struct spool spool;
-	struct selection meant = {
-		.spool = &spool, .key = in->queue_key, .value = str_of(in->queue_value),
-	};
-	int status = site_open_spool(site, &spool);
+	struct queue_options o = {.site = site, .stay = in->stay, .now = true};
+	int status;
 
-	if (status || (status = load_aliases(site)))
-		return status;
 	if (in->rcpts.count) {
 		log_error("-q takes no recipients (an interval is attached, as in -q15m)");
 		return EX_USAGE;
 	}
+	if (in->queue_key)
+		return mailq_urge(site, in->queue_key, in->queue_value);
+	if ((status = site_open_spool(site, &spool)) || (status = load_aliases(site)))
+		return status;
 	if (!spool_may_run(&spool)) {
 		log_error("only root runs the queue %s", site->conf.spooldir);
 		return EX_NOPERM;
 	}
-	if (meant.key && (status = select_messages(&meant)))
-		return status;
-	struct queue_options o = {
-		.site = site, .stay = in->stay, .now = !meant.key, .first = buf_view(&meant.ids),
-	};
 	if (runner_start(&spool, &o)) {
 		log_error("cannot start the queue runner in %s:", site->conf.spooldir);
 		return EX_OSERR;
@@ -539,7 +469,7 @@ sendmail_main(int argc, char **argv)
 	if (in.status)
 		return in.status;
 	if (in.mode == 'p')
-		return mailq_main(argc, argv);
+		return mailq_list(&in.site);
 	if (in.mode == 'i')
 		return newaliases_main(argc, argv);
 	/* Only the queue needs the group. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "choice.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -99,7 +98,7 @@ walk(const struct choice *c, struct spool *s,
 		if (w->count)
 			memcpy(w->last, w->names[w->count - 1], NAME);
 	} while (w->count == WINDOW && !rc);
-	free(w);
+	buf_release(w);
 	return rc;
 }
 

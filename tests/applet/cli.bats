@@ -93,7 +93,7 @@ load helper
 @test "-qI: an id that is not there: 65" {
 	for id in 01lg5i62juh310vh nonsense '' ../conf; do
 		expect 65 sendmail -qI "$id"
-		says "no message"
+		says "$id: no such message"
 	done
 }
 

@@ -26,6 +26,7 @@ id=01lg5i62juh310vh
 	                                              $me
 	                  (not tried yet)
 	                                              bob@y.example
+	                  Total requests: 1
 	-- 1 Kbytes in 1 Request.
 	END
 	diff want out
@@ -103,7 +104,7 @@ printable() { ! LC_ALL=C grep -n '[^ -~]' "$S/out" || fail 'control characters';
 	END
 	expect 0 mailq
 	printable
-	prints '?[31mred??31m?'
+	prints '?[31mred???31m?'
 }
 
 @test "control characters in addresses and names never reach the terminal" {

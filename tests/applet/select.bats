@@ -69,9 +69,13 @@ gone() {
 @test "none that is meant: 65, and nothing is tried" {
 	three_wait
 	local option
-	for option in -qRnobody@ -qSnobody@ -qI0123456789abcdef -qR -qS; do
+	for option in -qRnobody@ -qSnobody@ -qI0123456789abcdef; do
 		expect 65 sendmail $option
-		says "no message waits"
+		says "no such message"
+	done
+	for option in -qR -qS; do
+		expect 64 sendmail $option
+		says "wants a part of an address"
 	done
 	gone 0
 	expect 64 sendmail -q!Rx

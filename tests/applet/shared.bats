@@ -88,6 +88,69 @@ post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; 
 	prints "in 2 Requests"
 }
 
+@test "everybody manages his own mail, root all" {
+	: >"$S/log"
+	chmod 666 "$S/log"
+	post games daemon
+	post daemon daemon
+	local own other
+	own=$(cd "$spool" && find . -user games -printf '%f' | cut -c2-)
+	other=$(cd "$spool" && find . -user daemon -printf '%f' | cut -c2-)
+	for verb in -d -h -H -i -c -j; do
+		expect 65 as games "$S/bin/mailq" $verb "$other"
+		says "$other: no such message"
+		is_empty out
+	done
+	expect 65 as games "$S/bin/mailq" -d -S daemon@
+	expect 0 as games "$S/bin/mailq" -j ALL
+	has_not out "$other"
+	expect 0 as games "$S/bin/mailq" -h ALL
+	same "$(cat out)" "$own: held"
+	same "$(stat -c %U "$spool/H$own")" games
+	expect 0 as games "$S/bin/mailq" -c "$own"
+	prints "games's"
+	expect 0 as games "$S/bin/mailq" -H ALL
+	expect 0 as games "$S/bin/mailq" -i "$own"
+	[ -z "$(runner)" ]
+	spool_is QQ
+	expect 0 as games "$S/bin/mailq" -d ALL
+	same "$(cat out)" "$own: deleted"
+	logged "$own: deleted by games"
+	expect 0 as root "$S/bin/mailq" -h "$other"
+	expect 0 as root "$S/bin/mailq" -d "$other"
+	spool_is ''
+}
+
+@test "what the group may read is not everybody's" {
+	post daemon daemon
+	chmod 660 "$(message)"
+	for arguments in "-d ALL" "-h ALL" "-c ALL" "-j ALL"; do
+		expect 0 as games "$S/bin/mailq" $arguments
+		silent
+	done
+	expect 0 as games "$S/bin/mailq"
+	same "$(cat out)" 'Mail queue is empty'
+	spool_is Q
+}
+
+@test "root's runner hears of what a user releases or wants tried" {
+	mkdir "$S/mail/daemon"
+	post games daemon
+	as root "$S/bin/deliver" -q15m -O retry_min=1h 3>&- &
+	wait_for 'grep -q status=deferred "$S/log"'
+	rmdir "$S/mail/daemon"
+	expect 0 as games "$S/bin/mailq" -i ALL
+	wait_for '[ "$(mail_count daemon)" = 1 ]'
+	mkdir "$S/mail/games"
+	post games games
+	wait_for '[ "$(grep -c status=deferred "$S/log")" = 2 ]'
+	expect '*' as games "$S/bin/mailq" -h ALL
+	wait_for 'as games "$S/bin/mailq" -h ALL; [ "$(spool_states)" = H ]'
+	rmdir "$S/mail/games"
+	expect 0 as games "$S/bin/mailq" -H ALL
+	wait_for '[ "$(mail_count games)" = 1 ]'
+}
+
 @test "no user reads, changes or lists the queue without the program" {
 	post games daemon
 	expect 2 as games ls "$spool"
