@@ -62,10 +62,8 @@ run(struct site *site, bool stay)
 	int status = site_open_spool(site, &spool);
 	if (status)
 		return status;
-	if (site_load_aliases(site, NULL, NULL)) {
-		log_error("cannot read the aliases file %s:", site->conf.aliases);
-		return EX_TEMPFAIL;
-	}
+	if ((status = site_load_aliases(site, NULL, NULL)))
+		return status;
 	status = lock(&spool, stay, &runner);
 	if (runner >= 0)
 		queue_run(&spool, runner, &o);
@@ -160,10 +158,8 @@ deliver_now(const struct invocation *in, struct site *site)
 	if (status)
 		return status;
 	/* What a .forward names may be an alias. */
-	if (site_load_aliases(site, NULL, NULL)) {
-		log_error("cannot read the aliases file %s:", site->conf.aliases);
-		return EX_TEMPFAIL;
-	}
+	if ((status = site_load_aliases(site, NULL, NULL)))
+		return status;
 	/* It delivers here, wherever other mail for this device goes. */
 	site->conf.nullclient = false;
 	site->conf.adminaddr[0] = '\0';

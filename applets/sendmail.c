@@ -298,15 +298,6 @@ wait_for_attempt(struct spool *spool, const char *id)
 		nap_longer(&pause_ms);
 }
 
-static int
-load_aliases(struct site *site)
-{
-	if (site_load_aliases(site, NULL, NULL) == 0)
-		return EX_OK;
-	log_error("cannot read the aliases file %s:", site->conf.aliases);
-	return EX_TEMPFAIL;
-}
-
 /* The message is in the queue. */
 static void
 deliver_later(struct invocation *in, struct site *site, struct spool *spool, const char *id)
@@ -335,7 +326,7 @@ send_message(struct invocation *in, struct site *site)
 		spool_open_memory(&spool);
 	else if (!status)
 		status = site_open_spool(site, &spool);
-	if (status || (status = load_aliases(site)) ||
+	if (status || (status = site_load_aliases(site, NULL, NULL)) ||
 	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	struct submission sub = {
@@ -382,7 +373,7 @@ serve(struct invocation *in, struct site *site)
 	};
 	int status = site_open_spool(site, &c.spool);
 
-	if (status || (status = load_aliases(site)) ||
+	if (status || (status = site_load_aliases(site, NULL, NULL)) ||
 	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	return session_run(&session, STDIN_FILENO, STDOUT_FILENO);
@@ -401,7 +392,8 @@ run_queue(struct invocation *in, struct site *site)
 	}
 	if (in->queue_key)
 		return mailq_urge(site, in->queue_key, in->queue_value);
-	if ((status = site_open_spool(site, &spool)) || (status = load_aliases(site)))
+	if ((status = site_open_spool(site, &spool)) ||
+	    (status = site_load_aliases(site, NULL, NULL)))
 		return status;
 	if (!spool_may_run(&spool)) {
 		log_error("only root runs the queue %s", site->conf.spooldir);
@@ -422,7 +414,7 @@ verify(struct invocation *in, struct site *site)
 	struct probe probe = {0};
 	int status = site_find_sender(site, in->sender, &given);
 
-	if (status || (status = load_aliases(site)) ||
+	if (status || (status = site_load_aliases(site, NULL, NULL)) ||
 	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	if (in->rcpts.count == 0 && in->verbose)

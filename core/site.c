@@ -265,7 +265,10 @@ load_aliases(struct site *s, alias_complain *say, void *ctx)
 int
 site_load_aliases(struct site *s, alias_complain *say, void *ctx)
 {
-	return load_aliases(s, say ? say : note_problem, say ? ctx : s->conf.aliases);
+	if (load_aliases(s, say ? say : note_problem, say ? ctx : s->conf.aliases) == 0)
+		return EX_OK;
+	log_error("cannot read the aliases file %s:", s->conf.aliases);
+	return EX_TEMPFAIL;
 }
 
 int

@@ -55,7 +55,7 @@ int site_open_spool(const struct site *s, struct spool *spool);
 int site_find_sender(const struct site *s, const char *given, struct buf *sender);
 
 /* Loads the aliases file; a missing one is empty. complain may be NULL: then problems go
- * to the log. 0, or -1 with errno: it cannot be read. */
+ * to the log. 0, or EX_TEMPFAIL, said already: it cannot be read. */
 int site_load_aliases(struct site *s, alias_complain *complain, void *ctx);
 
 /* Loads virtual_users where it is set: who takes in mail needs it. A missing file is warned

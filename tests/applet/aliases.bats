@@ -133,7 +133,7 @@ expands() {
 	expect 0 newaliases
 	mkdir aliases
 	expect 66 newaliases
-	says "cannot read $S/aliases: Is a directory"
+	says "cannot read the aliases file $S/aliases: Is a directory"
 }
 
 @test "they stay in the queue as a name; branches beside them do not wait" {
