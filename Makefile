@@ -139,7 +139,7 @@ help:
 	@echo 'make test       set up, build, and run every test'
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'
 	@echo 'make bench      figures beside the floor; make bench-memory: peak memory;'
-	@echo '                make bench-relay: a queue over TLS, beside other mail systems'
+	@echo '  bench-mailq: listing               make bench-relay: a queue over TLS, beside nullmailer and Postfix (fetched)' other mail systems'
 	@echo 'make install    DESTDIR= PREFIX=/usr'
 
 FORCE:

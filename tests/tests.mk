@@ -82,6 +82,10 @@ bench: $B/mtabox $B/bench/floor
 	@MTABOX=$(abspath $B/mtabox) tests/bench/submit $B/bench/floor
 	@MTABOX=$(abspath $B/mtabox) tests/bench/recipients
 
+# Listing, beside nullmailer and Postfix, which are fetched first.
+bench-mailq: $B/mtabox
+	@MTABOX=$(abspath $B/mtabox) tests/bench/mailq
+
 bench-memory: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/bench/memory
 	@MTABOX=$(abspath $B/mtabox) tests/bench/tls
@@ -96,4 +100,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test run-tests test-interop interop-matrix callers-table bench bench-memory bench-relay
+.PHONY: test run-tests test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay
