@@ -355,7 +355,8 @@ change(struct job *j)
 static void
 make_due(struct job *j)
 {
-	if (spool_touch(&j->spool, str_of(j->mail.id)))
+	/* Gone: it has been delivered, which is as well. */
+	if (spool_touch(&j->spool, str_of(j->mail.id)) && errno != ENOENT)
 		complain_errno(j, "touch it");
 	else
 		buf_str(&j->due, str_of(j->mail.id));
@@ -445,12 +446,11 @@ wake_runner(struct job *j)
 
 	if (j->due.len == 0 || (j->verb->letter == 'H' && j->site->conf.defer))
 		return;
-	if (site_load_aliases(j->site, NULL, NULL))
-		log_error("cannot read the aliases file %s:", j->site->conf.aliases);
-	else if (runner_start(&j->spool, &o) == 0)
-		return;
-	else
+	if (site_load_aliases(j->site, NULL, NULL) == 0) {
+		if (runner_start(&j->spool, &o) == 0)
+			return;
 		log_error("no queue runner could be started:");
+	}
 	j->worst = LATER;
 }
 

@@ -389,6 +389,19 @@ disturb() {
 	done <calls
 }
 
+@test "what is said to be done is on disk: the directory is synced in between" {
+	three
+	strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+	for verb in -h -H -d; do
+		expect 0 strace -qqq -o trace -e trace=renameat2,unlinkat,fsync,write \
+			"$MTABOX" mailq -C "$conf" $verb ALL
+		same "$(sed 's/(.*//; /write/d' trace | uniq -c | awk '{print $1, $2}' | paste -sd,)" \
+			"3 $([ $verb = -d ] && echo unlinkat || echo renameat2),1 fsync"
+		grep -A9 fsync trace | grep -q '^write(1, "01'
+		! sed '/fsync/,$d' trace | grep -q '^write(1,' || fail 'said too early' "$(cat trace)"
+	done
+}
+
 @test "-d, killed or with an error at each call: as it was, or gone" {
 	three
 	mv "$spool" template
