@@ -36,7 +36,7 @@ send(struct str in, unsigned facts, struct buf *out)
 	struct wire w;
 
 	encode_init(&e, facts, false);
-	wire_init(&w);
+	wire_init(&w, true);
 	out->len = 0;
 	for (bool over = false; !over;) {
 		struct str raw = str_upto(in, PIECE);
