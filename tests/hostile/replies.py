@@ -43,7 +43,7 @@ class Kind:
         if self.then == "endless":
             flood(line, (good[:3] + b"-more\r\n") * 4096)
         if self.then == "drip":
-            for byte in good[:3] + b" " + b"x" * 400:
+            for byte in good[:3] + b" " + b"x" * 2000:
                 line.send(bytes([byte]))
                 time.sleep(0.1)
         text = self.make(good)

@@ -212,7 +212,8 @@ class Host:
 # --- cases ----------------------------------------------------------------------------------
 
 class Case:
-    """how: Host's arguments; waits: only a time limit ends it; may: it may succeed."""
+    """how: Host's arguments; waits: only a time limit ends it; may: it may succeed;
+    user: there is a password for the server."""
 
     def __init__(self, name, waits=False, may=False, url="smtp+starttls", user=True, **how):
         self.name, self.waits, self.may, self.url, self.user, self.how = \
@@ -228,6 +229,7 @@ def stripped():
         lines = b"250-mail.example\r\n250-AUTH PLAIN\r\n250 " + offer + b"\r\n"
         yield Case(f"STARTTLS not offered: {offer!r}", offer=lines)
         yield Case(f"the same, with a password only: {offer!r}", url="smtp", offer=lines)
+        yield Case(f"the same, without a password: {offer!r}", user=False, offer=lines)
     for reply in (b"502 5.5.1 no", b"421 4.3.2 bye"):
         yield Case(f"EHLO: {reply!r}", offer=reply + b"\r\n")
 
@@ -238,6 +240,7 @@ def refused():
                   b"220-a\r\n221 b", b"999 ok", b"200 ok"):
         for url in "smtp+starttls", "smtp":
             yield Case(f"STARTTLS refused by {reply!r}, {url}", url=url, ready=reply + b"\r\n")
+        yield Case(f"the same, without a password: {reply!r}", user=False, ready=reply + b"\r\n")
 
 
 INJECTED = [b"250-mail.example\r\n250 AUTH PLAIN\r\n", b"2", b"\r\n", b"\0", b" ", b"\n",
@@ -343,7 +346,8 @@ def attempt(queue, case, host, ca, seconds):
 
 def play(case, directory, template, context, ca):
     queue = Queue(directory, template)
-    queue.allow("joe", PASSWORD)
+    if case.user:
+        queue.allow("joe", PASSWORD)
     host = Host(context, **case.how)
     heard, err = attempt(queue, case, host, ca, SHORT if case.waits else PATIENCE)
     check_clear(heard)
