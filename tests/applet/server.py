@@ -103,7 +103,7 @@ class Script:
         self.options = {
             "listen": "127.0.0.1", "port": "0", "up": "", "tls": "no", "cert": "", "mechanisms": "",
             "ehlo": "PIPELINING|8BITMIME|SIZE", "user": "joe", "binding": "right",
-            "lmtp": "no", "drip": "no", "rcpts": "1000", "mails": "1000",
+            "lmtp": "no", "drip": "no", "rcpts": "1000000000", "mails": "1000000000",
             "enough": "421 4.7.0 enough for one connection",
         }
         self.options["password"] = sys.stdin.readline().rstrip("\n")
