@@ -457,7 +457,7 @@ are_addresses(struct str list, bool with_ports)
 
 /* sasl.c's names: the unit test of sasl compares. */
 #define MECHANISM_NAMES "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 " \
-	"NTLM PLAIN LOGIN OAUTHBEARER XOAUTH2 EXTERNAL"
+	"PLAIN LOGIN NTLM OAUTHBEARER XOAUTH2 EXTERNAL"
 
 static bool
 is_mechanism(struct str name)

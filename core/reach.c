@@ -151,8 +151,9 @@ configure(struct reach *r, struct outcome *why)
 		return -1;
 	}
 	/* Credentials go over verified TLS only: a server that we have a password for must
-	 * not be reachable without. */
-	if (found && c->tls == URL_TLS_OFFERED && !conf->insecure_auth)
+	 * not be reachable without. Nor must one be whose certificate is known. */
+	if (c->tls == URL_TLS_OFFERED &&
+	    (r->trust.has_fingerprint || r->trust.has_pin || (found && !conf->insecure_auth)))
 		c->tls = URL_TLS_STARTTLS;
 	if (!CONFIG_TLS && (c->tls == URL_TLS_STARTTLS || c->tls == URL_TLS_IMPLICIT)) {
 		*why = outcome_make(TEMPFAIL, 7, 10, "this mtabox was built without TLS");

@@ -415,3 +415,17 @@ two_smarthosts() {
 	spool_is Q
 	nothing_in_clear server
 }
+
+@test "a server whose certificate is known gets nothing in clear" {
+	local offer
+	for offer in "tls=starttls cert=$certs/good" tls=no; do
+		next_case
+		# shellcheck disable=SC2086 # a list of words
+		serve server $offer
+		relay "smtp://127.0.0.1:$port" "tls_pin $(printf '%064d' 7)"
+		mails 1
+		flush
+		spool_is Q
+		nothing_in_clear server
+	done
+}

@@ -90,7 +90,8 @@ test_pick(void **state)
 		{"SCRAM-SHA-1 CRAM-MD5", "", "SCRAM-SHA-1", "SCRAM-SHA-1"},
 		{"SCRAM-SHA-256 SCRAM-SHA-256-PLUS", "scram-sha-256 scram-sha-256-plus",
 		 "SCRAM-SHA-256", "SCRAM-SHA-256"},
-		{"LOGIN NTLM PLAIN", "", "NTLM", "NTLM"},
+		{"LOGIN NTLM PLAIN", "", "PLAIN", "PLAIN"},
+		{"XOAUTH2 NTLM", "", "NTLM", "NTLM"},
 		{"NTLM CRAM-MD5", "", "CRAM-MD5", "CRAM-MD5"},
 		/* A password is no token, unless the server knows only those. */
 		{"XOAUTH2 LOGIN", "", "LOGIN", "LOGIN"},
