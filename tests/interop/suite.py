@@ -820,7 +820,7 @@ def tls_cases():
     cases = [*behind_stunnel(), *of_s_server(), *of_gnutls(), *of_mail_servers()]
     if os.path.exists(LEGACY):
         cases += of_the_past()
-    return [(case, 1000 + n) for n, case in enumerate(cases)]
+    return [(case, 2000 + n) for n, case in enumerate(cases)]
 
 
 def stunnel_services(cases):
@@ -915,7 +915,7 @@ def start_servers(cases):
     services = [*stunnel_services(cases)]
     if is_here("stunnel"):
         servers.stunnel(services)
-        if not servers.wait_until(lambda: listening(1000)):
+        if not servers.wait_until(lambda: listening(2000)):
             complain("stunnel", "stunnel4")
     for name, address in HOSTS.items():
         port = 25 if name == "opensmtpd" else 587
