@@ -12,6 +12,7 @@ enum {
 	SET_PART = LIMIT_JOURNAL_LINE - LIMIT_ADDRESS - 128, /* of a set, in one line */
 	SLOTS = 1024,          /* for hashes: a power of two */
 	AGE_MAX = INT32_MAX,   /* 68 years: sums of ages cannot overflow */
+	WORD = 3 * 32,         /* a fingerprint with colons */
 };
 
 static const char *const verdict_words[] = {
@@ -659,15 +660,15 @@ take_part(struct str *set)
 }
 
 /* As much of words as takes len bytes: up to a blank, lest somebody copies half a fingerprint;
- * of one long word, up to a character. */
+ * of a longer word, up to a character. */
 static struct str
 cut_words(struct str words, size_t len)
 {
-	size_t end = len;
+	size_t end = len, word = 0;
 
-	while (end > 0 && words.ptr[end] != ' ')
+	while (end > 0 && words.ptr[end] != ' ' && word++ < WORD)
 		end--;
-	if (end == 0)
+	if (end == 0 || words.ptr[end] != ' ')
 		for (end = len; end > 0 && (words.ptr[end] & 0xc0) == 0x80; end--)
 			;
 	return str_upto(words, end);
