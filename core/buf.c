@@ -10,21 +10,27 @@
 #include <sysexits.h>
 
 #ifndef FIRST_MEMORY
-#define FIRST_MEMORY (64 << 10)
+#define FIRST_MEMORY (32 << 10)
 #endif
 
 /* Memory that is given out first, from the bottom up: to hand a message in takes no more, so the
  * heap is not set up, which would be a fifth of its system calls and a third of its page faults.
- * Only the last piece can grow or be given back; the rest is the heap's. */
+ * What is given back is used again once all above it is; the rest is the heap's. */
 struct piece {
 	size_t len;
+	struct piece *below; /* NULL: the lowest */
 	_Alignas(max_align_t) char bytes[];
+};
+
+enum {
+	STEP = _Alignof(max_align_t),
+	GROWN = 512,
 };
 
 static struct {
 	_Alignas(max_align_t) char space[FIRST_MEMORY + sizeof(struct piece)];
 	size_t used;
-	struct piece *last; /* NULL: there is none that could grow */
+	struct piece *top; /* NULL: there is none */
 } first;
 
 static struct piece *
@@ -43,13 +49,13 @@ static void *
 take_first(size_t len)
 {
 	struct piece *p = (struct piece *)(void *)(first.space + first.used);
-	size_t room = sizeof first.space - first.used, step = sizeof(max_align_t);
+	size_t room = sizeof first.space - first.used;
 
-	if (len > room || room - len < sizeof *p + step)
+	if (len > room || room - len < sizeof *p + STEP)
 		return NULL;
-	p->len = len;
-	first.used += (sizeof *p + len + step - 1) / step * step;
-	first.last = p;
+	*p = (struct piece){len, first.top};
+	first.used += (sizeof *p + len + STEP - 1) / STEP * STEP;
+	first.top = p;
 	return p->bytes;
 }
 
@@ -57,10 +63,9 @@ take_first(size_t len)
 static void
 give_back_first(struct piece *p)
 {
-	if (p != first.last)
-		return;
-	first.used = (size_t)((char *)p - first.space);
-	first.last = NULL;
+	p->len = SIZE_MAX;
+	for (; first.top && first.top->len == SIZE_MAX; first.top = first.top->below)
+		first.used = (size_t)((char *)first.top - first.space);
 }
 
 static void *
@@ -71,14 +76,16 @@ resize(void *old, size_t len)
 
 	if (old && !is_first(old))
 		return realloc(old, len);
+	/* What grows further and further would only leave holes here. */
+	bool grows = old && len > GROWN && piece_of(old) != first.top;
 	if (old) {
 		kept = piece_of(old)->len < len ? piece_of(old)->len : len;
 		give_back_first(piece_of(old));
 	}
-	if (!(p = take_first(len)) && !(p = malloc(len)))
+	if ((grows || !(p = take_first(len))) && !(p = malloc(len)))
 		return NULL;
 	if (p != old && kept > 0)
-		memcpy(p, old, kept);
+		memmove(p, old, kept);
 	return p;
 }
 

@@ -10,7 +10,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum { CHUNK = 16 << 10 };
+enum {
+	CHUNK = 8 << 10, /* read at a time */
+	OUT = 16 << 10,  /* written at a time: a message of that size needs no second look at its start */
+};
 
 /* Addresses, and by the same index what is asked of each; NULL: nothing of any. */
 struct rcpts {
@@ -35,7 +38,7 @@ struct intake {
 	struct spool_draft draft;
 	struct writer body;      /* to the draft */
 	int status;              /* the first refusal */
-	char plain[CHUNK], out[CHUNK];
+	char plain[CHUNK / 2], out[OUT];
 };
 
 static int
