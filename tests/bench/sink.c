@@ -142,6 +142,7 @@ take_chunk(struct connection *c, const char *arguments, int *n)
 {
 	char *rest;
 	size_t left = strtoul(arguments, &rest, 10);
+	int last = strcasecmp(rest, " LAST") == 0; /* before fill moves it */
 
 	while (left > 0) {
 		if (c->in_start == c->in_end && fill(c))
@@ -153,7 +154,7 @@ take_chunk(struct connection *c, const char *arguments, int *n)
 		c->in_start += len;
 		left -= len;
 	}
-	if (strcasecmp(rest, " LAST") == 0) {
+	if (last) {
 		arrived(*n);
 		*n = -1;
 	}
