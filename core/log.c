@@ -9,18 +9,20 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 enum sink_kind { SINK_NONE, SINK_FILE, SINK_SYSLOG, SINK_KERNEL, SINK_STDERR };
 
 static struct {
-	const char *name;
+	const char *name, *tag, *role;
 	enum sink_kind kind;
 	int fd;
 	int session;
 	bool verbose, detached;
-} out = {"mtabox", SINK_NONE, -1, -1, false, false};
+} out = {"mtabox", "mtabox", "mtabox", SINK_NONE, -1, -1, false, false};
+static struct utsname machine; /* for a file's lines */
 
 /* RFC 3164 priorities: facility mail (2), severities debug, info, warning, error. */
 static const unsigned char priority[] = {2 * 8 + 7, 2 * 8 + 6, 2 * 8 + 4, 2 * 8 + 3};
@@ -28,7 +30,19 @@ static const unsigned char priority[] = {2 * 8 + 7, 2 * 8 + 6, 2 * 8 + 4, 2 * 8 
 void
 log_name(const char *name)
 {
-	out.name = name;
+	out.name = out.role = name;
+}
+
+void
+log_tag(const char *tag)
+{
+	out.name = out.tag = tag;
+}
+
+void
+log_role(const char *role)
+{
+	out.role = role;
 }
 
 void
@@ -99,6 +113,7 @@ log_open(const char *path)
 		close(out.fd);
 	if (path && *path) {
 		out.kind = SINK_FILE;
+		uname(&machine);
 		out.fd = open_file(path);
 		if (out.fd >= 0)
 			return 0;
@@ -123,7 +138,8 @@ emit(int fd, const char *line, size_t len)
 		;
 }
 
-/* "<22>", a date or nothing, "name[pid]: ": what stands before the text for this sink. */
+/* What stands before the text for this sink: "<22>", date and host as syslog's files have them,
+ * or nothing; then "tag/role[pid]: ". */
 static size_t
 prefix(char *dst, size_t cap, enum log_level level)
 {
@@ -132,13 +148,14 @@ prefix(char *dst, size_t cap, enum log_level level)
 	switch (out.kind) {
 	case SINK_FILE: {
 		struct calendar c = calendar_at(time(NULL));
-		return fmt_print(dst, cap, "%04lld-%02u-%02uT%02u:%02u:%02uZ %s[%ld]: ",
+		return fmt_print(dst, cap, "%04lld-%02u-%02uT%02u:%02u:%02uZ %s %s/%s[%ld]: ",
 				 (long long)c.year, c.month, c.day, c.hour, c.minute, c.second,
-				 out.name, pid);
+				 machine.nodename, out.tag, out.role, pid);
 	}
 	case SINK_SYSLOG:
 	case SINK_KERNEL:
-		return fmt_print(dst, cap, "<%u>%s[%ld]: ", priority[level], out.name, pid);
+		return fmt_print(dst, cap, "<%u>%s/%s[%ld]: ", priority[level], out.tag,
+				 out.role, pid);
 	default:
 		return fmt_print(dst, cap, "%s: ", out.name);
 	}

@@ -551,6 +551,7 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 {
 	struct queue q = {.spool = s, .options = o, .conf = &o->site->conf};
 
+	log_role("qmgr");
 	dispatch_init(&q.dispatch, o->site);
 	watch_open(&q.watch, s);
 	spool_sweep(s);

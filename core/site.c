@@ -162,7 +162,7 @@ site_load(struct site *s, const struct site_options *options)
 {
 	*s = (struct site){.options = options};
 	if (options->log_tag)
-		log_name(options->log_tag);
+		log_tag(options->log_tag);
 	if (site_is_set_id() && getuid() != 0 && (options->conf_path || options->settings))
 		die(EX_NOPERM, "-C and -O are for those who own the mail system");
 	find_path(s);
