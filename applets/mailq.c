@@ -141,7 +141,7 @@ static void
 put_reason(struct job *j, const struct journal_rcpt *r)
 {
 	const struct conf *c = &j->site->conf;
-	struct retry_policy p = {c->retry_min, c->retry_max, c->queue_lifetime};
+	struct retry_policy p = {c->retry_min, c->retry_max};
 	int64_t wait = retry_wait(&p, r, attempt_salt(str_of(j->mail.id)), &j->now);
 
 	buf_puts(&j->line, "                  (");

@@ -268,18 +268,21 @@ same_outcome(const struct outcome *a, const struct outcome *b)
 static void
 log_outcome(const struct attempt *a, size_t n, const struct outcome *o, struct str relay)
 {
-	struct buf status = {0};
+	const struct journal_rcpt *r = &a->journal.rcpts[n];
+	struct buf line = {0};
 	struct stamp now;
 
 	clock_read(&now);
-	outcome_print_status(o, &status);
+	render_id(str_of(a->id), r->bounce, &line);
+	buf_puts(&line, ": to=<");
+	render_address(r->address, str_of(a->conf->mailname), &line);
 	if (relay.len == 0)
 		relay = STR("none");
-	log_info("%s: to=<%.*s>, relay=%.*s, delay=%lld, dsn=%.*s, status=%s (%s)", a->id,
-		 STR_ARG(a->journal.rcpts[n].address), STR_ARG(relay),
-		 (long long)journal_age(&a->journal, &now),
-		 (int)status.len, status.ptr, outcome_word(o), o->text);
-	buf_free(&status);
+	buf_print(&line, ">, relay=%.*s, delay=%lld, dsn=", STR_ARG(relay),
+		  (long long)journal_rcpt_age(&a->journal, r, &now));
+	outcome_print_status(o, &line);
+	log_info("%s, status=%s (%s)", buf_cstr(&line), outcome_word(o), o->text);
+	buf_free(&line);
 }
 
 void
@@ -419,7 +422,8 @@ attempt_conclude(struct attempt *a)
 
 /* --- bounces --------------------------------------------------------------------------- */
 
-/* A bounce to this address, or to somebody whom it led to, has failed for good. */
+/* A bounce to this address, or to somebody whom it led to, has failed for good. A warning may
+ * just have been too old. */
 static bool
 is_unreachable(const struct attempt *a, struct str address)
 {
@@ -427,6 +431,7 @@ is_unreachable(const struct attempt *a, struct str address)
 
 	for (size_t n = 0; n < j->count; n++)
 		if (j->rcpts[n].bounce && j->rcpts[n].fate == JOURNAL_FAILED &&
+		    j->rcpts[n].bounce != j->warning &&
 		    journal_has_ancestor(j, n, JOURNAL_ALIAS, address))
 			return true;
 	return false;
@@ -443,6 +448,29 @@ find_target(const struct attempt *a, bool of_bounce)
 	if (!of_bounce && sender.len && !is_unreachable(a, sender))
 		return sender;
 	return is_unreachable(a, other) ? (struct str){0} : other;
+}
+
+/* Those added since there were so many recipients, each with a line of its own: log tools add
+ * up sizes. */
+static void
+log_bounces(struct attempt *a, size_t before)
+{
+	static const char *const news[] = {
+		[JOURNAL_FAILURE] = "undeliverable: a bounce",
+		[JOURNAL_SUCCESS] = "delivered: a report",
+		[JOURNAL_DELAY] = "late: a warning",
+	};
+
+	for (size_t n = before; n < a->journal.count; n++) {
+		const struct journal_rcpt *r = &a->journal.rcpts[n];
+		struct attempt_content c;
+		attempt_content(a, n, &c);
+		log_info("%s: %s goes to <%.*s>", a->id, news[journal_news(&a->journal, r)],
+			 STR_ARG(r->address));
+		log_info("%s.bounce%u: from=<>, size=%llu, nrcpt=1 (queue active)", a->id,
+			 r->bounce, (unsigned long long)(c.head.len + c.length + c.tail.len));
+		attempt_free_content(&c);
+	}
 }
 
 /* The line that makes a recipient of who is told. With no second file there is no crash
@@ -469,14 +497,29 @@ attempt_add_bounce(struct attempt *a)
 		journal_print_set(j, covered, &set);
 		journal_print_bounce(&now, buf_view(&set), target, &lines);
 		append(a, buf_view(&lines), SYNCED);
-		log_info("%s: %s goes to <%.*s>", a->id,
-			 fate == JOURNAL_SENT ? "delivered: a report" : "undeliverable: a bounce",
-			 STR_ARG(target));
 	}
+	log_bounces(a, before);
 	buf_release(covered);
 	buf_free(&set);
 	buf_free(&lines);
 	return j->count > before;
+}
+
+bool
+attempt_add_warning(struct attempt *a, int64_t give_up)
+{
+	size_t before = a->journal.count;
+	struct buf line = {0};
+	struct stamp now;
+
+	clock_read(&now);
+	journal_print_warning(&now, give_up, a->envelope.sender, &line);
+	append(a, buf_view(&line), SYNCED);
+	buf_free(&line);
+	if (a->unwritten.len || a->gone)
+		return false;
+	log_bounces(a, before);
+	return true;
 }
 
 /* --- what is sent ---------------------------------------------------------------------- */
@@ -527,33 +570,34 @@ read_header(const struct attempt *a, struct buf *out)
 	} while (line.len > 1);
 }
 
-/* The date of bounce n: when the first of those it covers failed, which stays. */
+/* The last attempt for the first recipient for whom that is known. */
+static void
+find_date(void *ctx, const struct journal_rcpt *r)
+{
+	int64_t *date = ctx;
+
+	if (*date == 0 && r->last_at.believable)
+		*date = r->last_at.wall;
+}
+
+/* The date of bounce n: when the first of those it tells of was tried, which stays. */
 static int64_t
 bounce_date(const struct attempt *a, size_t n)
 {
-	const struct journal *j = &a->journal;
-	unsigned char *mark = buf_array(NULL, j->count, 1);
-	int64_t date = j->date;
+	int64_t date = 0;
 
-	memset(mark, 0, j->count);
-	if (journal_parse_set(j->covers[j->rcpts[n].bounce - 1], j, mark) == 0)
-		for (size_t i = 0; i < j->count; i++)
-			if (mark[i] && j->rcpts[i].last_at.believable) {
-				date = j->rcpts[i].last_at.wall;
-				break;
-			}
-	buf_release(mark);
-	return date;
+	journal_visit_told(&a->journal, &a->journal.rcpts[n], find_date, &date);
+	return date ? date : a->journal.date;
 }
 
-/* Of what failed; a report of success has the header alone (RFC 3461 4.3). */
+/* Of what failed; other reports have the header alone (RFC 3461 4.3). */
 static bool
 returns_all(const struct attempt *a, size_t n)
 {
 	unsigned ret = a->envelope.notify.asks;
 
 	return (ret ? ret == NOTIFY_FULL : a->conf->fullbounce) &&
-	       !journal_is_good_news(&a->journal.rcpts[n]);
+	       journal_news(&a->journal, &a->journal.rcpts[n]) == JOURNAL_FAILURE;
 }
 
 static void

@@ -39,7 +39,6 @@ enum type {
 	MECHANISMS,
 	ADDRESSES,
 	RESOLVERS,
-	ABSENT,  /* understood, but not in this build: help says what to do */
 };
 
 struct key {
@@ -128,6 +127,8 @@ static const struct key keys[] = {
 	 "then mail is bounced"},
 	{"auth_fail_lifetime", NULL, DURATION, FIELD(auth_fail_lifetime), 1, LIFETIME_MAX, "5d",
 	 "the same while our password is refused"},
+	{"delay_warning", NULL, DURATION, FIELD(delay_warning), 0, LIFETIME_MAX, "4h",
+	 "then the sender is told once that mail waits; 0: never"},
 
 	{"message_size_limit", NULL, SIZE, FIELD(message_size_limit), 0, 0, "50M",
 	 "of one message; 0: none"},
@@ -157,8 +158,6 @@ static const struct key keys[] = {
 	 "dma's: only if the server offers it"},
 	{"proxy", NULL, PROXY, FIELD(proxy), 0, 0, "",
 	 "SOCKS5 proxy on the way to servers: socks5://[user@]host[:port]"},
-	{"delay_warning", NULL, ABSENT, 0, 0, 0, "",
-	 "not in this build: mailq shows what is late"},
 };
 
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -190,7 +189,7 @@ field(const struct conf *c, const struct key *k)
 static bool
 is_text(const struct key *k)
 {
-	return k->type >= STRING && k->type < ABSENT;
+	return k->type >= STRING;
 }
 
 static const struct key *
@@ -545,8 +544,6 @@ set_key(struct conf *c, const struct key *k, struct str v, const struct place *a
 		return set_masquerade(field(c, k), v);
 	case ADDRESS:
 		return set_address(field(c, k), v);
-	case ABSENT:
-		return k->help;
 	}
 	why = check_text(k, v);
 	if (!why)
@@ -681,7 +678,7 @@ take_value(struct conf *c, const struct key *k, struct str rest, const struct pl
 
 	if (!why && !given && k->type == BOOLEAN)
 		buf_puts(&value, "yes");
-	else if (!why && !given && k->type != ABSENT)
+	else if (!why && !given)
 		why = "needs a value; \"\" is an empty one";
 	if (!why)
 		why = set_key(c, k, buf_view(&value), at, words);
@@ -930,7 +927,7 @@ conf_print(const struct conf *c, struct buf *out)
 		if (k->type == SERVER)
 			for (size_t i = 0; i < c->smarthost_count; i++)
 				print_line(c, k, i, &c->origins[KEYS + i], out);
-		if (k->type != ABSENT && (k->type != SERVER || c->smarthost_count == 0))
+		if (k->type != SERVER || c->smarthost_count == 0)
 			print_line(c, k, 0, &c->origins[k - keys], out);
 	}
 }

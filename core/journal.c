@@ -67,6 +67,16 @@ journal_age(const struct journal *j, const struct stamp *now)
 	return then.age;
 }
 
+int64_t
+journal_rcpt_age(const struct journal *j, const struct journal_rcpt *r, const struct stamp *now)
+{
+	int64_t age = journal_age(j, now);
+
+	/* An age that shrank was a wrong clock's. */
+	return r->bounce && j->bounce_ages[r->bounce - 1] <= age ?
+	       age - j->bounce_ages[r->bounce - 1] : age;
+}
+
 /* Sets */
 
 typedef void rcpt_visit(void *ctx, size_t rcpt);
@@ -288,6 +298,36 @@ fold_mailbox(struct journal *j, const struct event *ev)
 	return true;
 }
 
+static void
+add_rcpt(struct journal *j, const struct journal_rcpt *r)
+{
+	if (j->count == j->cap) {
+		j->cap = 2 * j->cap + 1;
+		j->rcpts = buf_array(j->rcpts, j->cap, sizeof *j->rcpts);
+	}
+	j->rcpts[j->count++] = *r;
+}
+
+/* One more that is sent a bounce. covers: "" of a warning. */
+static void
+add_bounce(struct journal *j, const struct event *ev, struct str covers, struct str address,
+	   bool failure)
+{
+	size_t number = j->bounce_count++;
+
+	j->covers = buf_array(j->covers, number + 1, sizeof *j->covers);
+	j->covers[number] = covers;
+	j->bounce_ages = buf_array(j->bounce_ages, number + 1, sizeof *j->bounce_ages);
+	j->bounce_ages[number] = journal_age(j, &ev->at);
+	add_rcpt(j, &(struct journal_rcpt){
+		.address = address,
+		.kind = JOURNAL_ALIAS,
+		.notify.asks = failure ? 0 : NOTIFY_NEVER,
+		.bounce = (uint32_t)number + 1,
+		.last_at = ev->at,
+	});
+}
+
 struct cover {
 	struct journal *j;
 	bool failure; /* there is one */
@@ -302,16 +342,6 @@ cover_rcpt(void *ctx, size_t rcpt)
 	if (r->fate != JOURNAL_PENDING)
 		r->reported = true;
 	c->failure = c->failure || r->fate == JOURNAL_FAILED;
-}
-
-static void
-add_rcpt(struct journal *j, const struct journal_rcpt *r)
-{
-	if (j->count == j->cap) {
-		j->cap = 2 * j->cap + 1;
-		j->rcpts = buf_array(j->rcpts, j->cap, sizeof *j->rcpts);
-	}
-	j->rcpts[j->count++] = *r;
 }
 
 static bool
@@ -330,18 +360,34 @@ fold_bounce(struct journal *j, const struct event *ev)
 		    str_eq(j->covers[r->bounce - 1], ev->set))
 			return true;
 	}
-	size_t number = j->bounce_count++;
-	j->covers = buf_array(j->covers, number + 1, sizeof *j->covers);
-	j->covers[number] = ev->set;
-	j->bounce_ages = buf_array(j->bounce_ages, number + 1, sizeof *j->bounce_ages);
-	j->bounce_ages[number] = journal_age(j, &ev->at);
-	add_rcpt(j, &(struct journal_rcpt){
-		.address = ev->args,
-		.kind = JOURNAL_ALIAS,
-		.notify.asks = c.failure ? 0 : NOTIFY_NEVER,
-		.bounce = (uint32_t)number + 1,
-		.last_at = ev->at,
-	});
+	add_bounce(j, ev, ev->set, ev->args, c.failure);
+	return true;
+}
+
+static bool
+fold_warning(struct journal *j, const struct event *ev)
+{
+	struct str address = ev->args, until = str_cut(&address, ' ');
+	uint64_t seconds;
+
+	if (!str_eq(ev->set, STR("*")) || str_number(until, INT64_MAX, &seconds) ||
+	    !envelope_is_address(address))
+		return false;
+	/* Once. */
+	if (j->warning)
+		return true;
+	j->give_up = (int64_t)seconds;
+	j->delays = buf_array(NULL, j->count, sizeof *j->delays);
+	for (size_t i = 0; i < j->count; i++) {
+		const struct journal_rcpt *r = &j->rcpts[i];
+		if (!journal_warns_of(r))
+			continue;
+		j->delays[j->delay_count++] = (struct journal_delay){
+			(uint32_t)i, r->last, r->last_at,
+		};
+	}
+	add_bounce(j, ev, (struct str){0}, address, false);
+	j->warning = (uint32_t)j->bounce_count;
 	return true;
 }
 
@@ -459,6 +505,8 @@ fold_event(struct journal *j, const struct event *ev)
 		return fold_mailbox(j, ev);
 	if (str_eq(ev->word, STR("bounce")))
 		return fold_bounce(j, ev);
+	if (str_eq(ev->word, STR("warning")))
+		return fold_warning(j, ev);
 	if (str_eq(ev->word, STR("expand")))
 		return fold_expand(j, ev);
 	return false;
@@ -556,6 +604,7 @@ journal_free(struct journal *j)
 	buf_release(j->rcpts);
 	buf_release(j->covers);
 	buf_release(j->bounce_ages);
+	buf_release(j->delays);
 	buf_release(j->slots);
 	*j = (struct journal){0};
 }
@@ -591,9 +640,58 @@ journal_owed(const struct journal *j)
 }
 
 bool
-journal_is_good_news(const struct journal_rcpt *r)
+journal_warns_of(const struct journal_rcpt *r)
 {
-	return r->bounce && r->notify.asks == NOTIFY_NEVER;
+	return r->fate == JOURNAL_PENDING && !r->bounce && notify_wants(&r->notify, NOTIFY_DELAY);
+}
+
+bool
+journal_may_warn(const struct journal *j)
+{
+	return !j->warning && !j->deaf;
+}
+
+enum journal_news
+journal_news(const struct journal *j, const struct journal_rcpt *r)
+{
+	return r->bounce == j->warning ? JOURNAL_DELAY :
+	       r->notify.asks == NOTIFY_NEVER ? JOURNAL_SUCCESS : JOURNAL_FAILURE;
+}
+
+struct tell {
+	const struct journal *j;
+	enum journal_fate fate;
+	journal_visit *visit;
+	void *ctx;
+};
+
+static void
+tell_rcpt(void *ctx, size_t rcpt)
+{
+	const struct tell *t = ctx;
+
+	if (t->j->rcpts[rcpt].fate == t->fate)
+		t->visit(t->ctx, &t->j->rcpts[rcpt]);
+}
+
+void
+journal_visit_told(const struct journal *j, const struct journal_rcpt *r, journal_visit *visit,
+		   void *ctx)
+{
+	enum journal_news news = journal_news(j, r);
+	struct tell t = {
+		j, news == JOURNAL_SUCCESS ? JOURNAL_SENT : JOURNAL_FAILED, visit, ctx,
+	};
+
+	if (news != JOURNAL_DELAY)
+		visit_set(j->covers[r->bounce - 1], j, tell_rcpt, &t);
+	for (size_t i = 0; i < j->delay_count && news == JOURNAL_DELAY; i++) {
+		struct journal_rcpt then = j->rcpts[j->delays[i].rcpt];
+		then.fate = JOURNAL_PENDING;
+		then.last = j->delays[i].last;
+		then.last_at = j->delays[i].last_at;
+		visit(ctx, &then);
+	}
 }
 
 bool
@@ -754,6 +852,16 @@ journal_print_bounce(const struct stamp *now, struct str set, struct str address
 		buf_str(out, address);
 		end_line(start, out);
 	}
+}
+
+void
+journal_print_warning(const struct stamp *now, int64_t give_up, struct str address,
+		      struct buf *out)
+{
+	size_t start = begin_line("warning", now, STR("*"), out);
+
+	buf_print(out, " %lld %.*s", (long long)(give_up > 0 ? give_up : 0), STR_ARG(address));
+	end_line(start, out);
 }
 
 void

@@ -43,23 +43,17 @@ struct queue {
 static struct retry_policy
 policy(const struct queue *q)
 {
-	return (struct retry_policy){
-		q->conf->retry_min, q->conf->retry_max, q->conf->queue_lifetime,
-	};
+	return (struct retry_policy){q->conf->retry_min, q->conf->retry_max};
 }
 
 /* A changed password must not bounce the queue: mail that our login keeps from going out has
  * a lifetime of its own. */
-static bool
-is_expired(const struct queue *q, const struct attempt *a, size_t n, const struct stamp *now)
+static uint64_t
+lifetime(const struct queue *q, const struct journal_rcpt *r)
 {
-	const struct journal_rcpt *r = &a->journal.rcpts[n];
-	struct retry_policy p = policy(q);
-
 	struct outcome last = journal_outcome(r);
-	if (outcome_is_login(&last))
-		p.lifetime = q->conf->auth_fail_lifetime;
-	return retry_expired(&p, &a->journal, r, now);
+
+	return outcome_is_login(&last) ? q->conf->auth_fail_lifetime : q->conf->queue_lifetime;
 }
 
 static void
@@ -84,13 +78,34 @@ expire_all(struct queue *q, struct attempt *a)
 
 	clock_read(&now);
 	for (size_t n = 0; n < a->journal.count; n++) {
-		if (a->journal.rcpts[n].fate != JOURNAL_PENDING || attempt_has_verdict(a, n) ||
-		    !is_expired(q, a, n, &now))
+		const struct journal_rcpt *r = &a->journal.rcpts[n];
+		if (r->fate != JOURNAL_PENDING || attempt_has_verdict(a, n) ||
+		    !retry_outlived(lifetime(q, r), &a->journal, r, &now))
 			continue;
 		expire(a, n, &now);
 		any = true;
 	}
 	return any;
+}
+
+/* Tells the sender once what is late. True: there is a warning to deliver now. */
+static bool
+warn(const struct queue *q, struct attempt *a)
+{
+	const struct journal *j = &a->journal;
+	struct stamp now;
+	size_t n = 0;
+
+	if (q->conf->delay_warning == 0 || !journal_may_warn(j))
+		return false;
+	clock_read(&now);
+	while (n < j->count && !(journal_warns_of(&j->rcpts[n]) &&
+				 retry_outlived(q->conf->delay_warning, j, &j->rcpts[n], &now)))
+		n++;
+	if (n == j->count)
+		return false;
+	int64_t left = (int64_t)lifetime(q, &j->rcpts[n]) - journal_age(j, &now);
+	return attempt_add_warning(a, now.believable ? now.wall + left : 0);
 }
 
 /* Decides of each pending recipient: due, or not yet. */
@@ -212,6 +227,8 @@ on_removed(struct queue *q, struct attempt *a)
 static bool
 conclude(struct queue *q, struct attempt *a)
 {
+	int64_t due;
+
 	switch (attempt_conclude(a)) {
 	case ATTEMPT_STUCK:
 		break;
@@ -222,7 +239,13 @@ conclude(struct queue *q, struct attempt *a)
 		if (expire_all(q, a))
 			return true;
 		dispatch_release(&q->dispatch, a);
-		put_back(q, a, next_due(q, a));
+		/* Before: what is not on disk is not due. */
+		due = next_due(q, a);
+		if (warn(q, a)) {
+			plan(q, a, false);
+			return true;
+		}
+		put_back(q, a, due);
 		break;
 	case ATTEMPT_BOUNCE:
 		/* The bounce may go to the very mailbox that is still locked. */

@@ -94,13 +94,28 @@ print_from(const struct envelope *e, struct str host, struct buf *out)
 }
 
 void
+render_id(struct str id, uint32_t bounce, struct buf *out)
+{
+	buf_str(out, id);
+	if (bounce)
+		buf_print(out, ".bounce%u", bounce);
+}
+
+void
+render_received(struct str host, struct str id, uint32_t bounce, int64_t date, struct buf *out)
+{
+	buf_print(out, "Received: by %.*s (mtabox) id ", STR_ARG(host));
+	render_id(id, bounce, out);
+	buf_puts(out, ";\n\t");
+	date_print(date, out);
+	buf_putc(out, '\n');
+}
+
+void
 render_fields(const struct envelope *e, const struct journal *j, struct str id,
 	      struct buf *out)
 {
-	buf_print(out, "Received: by %.*s (mtabox) id %.*s;\n\t", STR_ARG(j->host),
-		  STR_ARG(id));
-	date_print(j->date, out);
-	buf_putc(out, '\n');
+	render_received(j->host, id, 0, j->date, out);
 	if (!e->header.date) {
 		buf_puts(out, "Date: ");
 		date_print(j->date, out);

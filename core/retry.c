@@ -60,14 +60,9 @@ retry_wait(const struct retry_policy *p, const struct journal_rcpt *r, uint32_t 
 }
 
 bool
-retry_expired(const struct retry_policy *p, const struct journal *j,
-	      const struct journal_rcpt *r, const struct stamp *now)
+retry_outlived(uint64_t seconds, const struct journal *j, const struct journal_rcpt *r,
+	       const struct stamp *now)
 {
-	int64_t age = journal_age(j, now);
-
-	/* A bounce has a lifetime of its own. An age that shrank was a wrong clock's. */
-	if (r->bounce && j->bounce_ages[r->bounce - 1] <= age)
-		age -= j->bounce_ages[r->bounce - 1];
 	return r->fate == JOURNAL_PENDING && r->attempts > 0 &&
-	       now->boot / 1000 >= SETTLING && (uint64_t)age > p->lifetime;
+	       now->boot / 1000 >= SETTLING && (uint64_t)journal_rcpt_age(j, r, now) > seconds;
 }

@@ -91,6 +91,11 @@ enum attempt_next attempt_conclude(struct attempt *a);
  * reached, bounce_to or postmaster. False: there is nobody to tell. */
 bool attempt_add_bounce(struct attempt *a);
 
+/* Adds the sender as a recipient of a warning, which says that what waits now will be tried
+ * until give_up (by the wall clock; 0: not known). Nothing else may wait to be written. False:
+ * it is not known to be on disk, and *a is to be let go of. */
+bool attempt_add_warning(struct attempt *a, int64_t give_up);
+
 /* Nobody to tell: to H<id>, for an operator. The claim is gone. SPOOL_GONE, or SPOOL_ERROR:
  * it could not be renamed. */
 enum spool_result attempt_hold(struct attempt *a);

@@ -41,7 +41,8 @@ struct conf {
 	char *spooldir, *bounce_to /* canonical */, *log_file;
 	bool defer, fullbounce;
 	uint64_t workers;
-	uint64_t retry_min, retry_max, queue_lifetime, auth_fail_lifetime; /* seconds */
+	uint64_t retry_min, retry_max, queue_lifetime, auth_fail_lifetime,
+		 delay_warning; /* seconds */
 	/* limits; 0 is off */
 	uint64_t message_size_limit, recipient_limit;
 	uint64_t spool_size_limit, spool_count_limit, spool_min_free;

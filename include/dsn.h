@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The text of a bounce (RFC 3464 multipart/report, RFC 3834 Auto-Submitted), rendered from
- * the envelope and the journal of the message that failed, or arrived where its sender asked
- * to be told, the same bytes each time. Server words in it, and what the sender gave to have
- * it back (ENVID, ORCPT), are made safe: one line, no control characters.
+ * the envelope and the journal of the message that failed, or is late, or arrived where its
+ * sender asked to be told, the same bytes each time. Server words in it, and what the sender
+ * gave to have it back (ENVID, ORCPT), are made safe: one line, no control characters.
  */
 #ifndef DSN_H
 #define DSN_H

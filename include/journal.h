@@ -13,6 +13,7 @@
  *	failed 1795341301 86467123 5f3a9c0d11e2b3a4 1 2-3 5.1.1 550 no such user 11223344
  *	mailbox 1795341301 86467123 5f3a9c0d11e2b3a4 1 4 2049 131083 40960 a0b1c2d3
  *	bounce 1795341302 86468000 5f3a9c0d11e2b3a4 1 2-3 alice@router.example 99887766
+ *	warning 1795355640 100805123 5f3a9c0d11e2b3a4 1 * 1795773234 alice@router.example 4d5e6f70
  *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 alias-part 22 robot 31d2a6f0
  *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 address bob@mail.example 5b7c9d01
  *
@@ -20,7 +21,9 @@
  * recipient that another one was expanded to; "*" is all that are pending at that point. sent
  * and failed are final: a later line changes them no more. passed is sent, to a server that
  * tells the sender of success, who asked for that. A bounce is any report to the sender, of
- * success too, and names what it covers; "*" is no answer there.
+ * success too, and names what it covers; "*" is no answer there. A warning is a bounce that
+ * tells of delay: once, and of all that wait for the message at that point and whose delay the
+ * sender wants to hear of ("*"); when the queue will give up, by the wall clock, or 0.
  *
  * An expansion is a line for each recipient that takes the place of one, with the line that
  * says "sent" of that one behind them, all in one write. Where that is torn and made again, or
@@ -35,6 +38,9 @@
 #include "outcome.h"
 
 enum journal_fate { JOURNAL_PENDING, JOURNAL_SENT, JOURNAL_FAILED };
+
+/* What a bounce tells of. */
+enum journal_news { JOURNAL_FAILURE, JOURNAL_SUCCESS, JOURNAL_DELAY };
 
 /* What is to be done for a recipient. */
 enum journal_kind {
@@ -63,12 +69,23 @@ struct journal_rcpt {
 	uint32_t namesake;       /* journal.c's own: see slots */
 };
 
+/* A recipient at the time of the warning: what came later must not change its text. */
+struct journal_delay {
+	uint32_t rcpt;
+	struct str last;
+	struct stamp last_at;
+};
+
 struct journal {
 	struct journal_rcpt *rcpts;
 	size_t count, cap;       /* envelope recipients, then as their lines came */
 	struct str *covers;      /* for each bounce: the RCPTS it reports */
 	int64_t *bounce_ages;    /* for each bounce: the age when it was added */
 	size_t bounce_count;
+	uint32_t warning;        /* the bounce that tells of delay: 1 + its number; 0: none */
+	struct journal_delay *delays; /* of whom it tells */
+	size_t delay_count;
+	int64_t give_up;         /* what it says of that; 0: not known */
 	bool has_facts;          /* the first attempt has fixed what is sent */
 	int64_t date;            /* for an added Date */
 	struct str message_id;   /* for an added Message-ID, without <> */
@@ -99,13 +116,25 @@ void journal_fold_more(struct journal *j, struct str text);
  * while leaves no trace once it is right. */
 int64_t journal_age(const struct journal *j, const struct stamp *now);
 
+/* The same since r is a recipient: a bounce has an age of its own. */
+int64_t journal_rcpt_age(const struct journal *j, const struct journal_rcpt *r,
+			 const struct stamp *now);
+
 /* Recipients still pending / of whom somebody is still to be told. */
 size_t journal_pending(const struct journal *j);
 size_t journal_owed(const struct journal *j);
 /* Whether r is one of the latter. */
 bool journal_owes(const struct journal *j, const struct journal_rcpt *r);
-/* Whether r is sent a bounce that tells of nothing but success. If that fails, so be it. */
-bool journal_is_good_news(const struct journal_rcpt *r);
+/* Whether a warning may be sent: there was none, and there is a sender who can be reached. */
+bool journal_may_warn(const struct journal *j);
+/* Whether one that is sent now would tell of r. */
+bool journal_warns_of(const struct journal_rcpt *r);
+/* What the bounce that r is sent tells of. If one fails that tells of no failure, so be it. */
+enum journal_news journal_news(const struct journal *j, const struct journal_rcpt *r);
+/* Those of whom it tells, as they were then. */
+typedef void journal_visit(void *ctx, const struct journal_rcpt *r);
+void journal_visit_told(const struct journal *j, const struct journal_rcpt *r,
+			journal_visit *visit, void *ctx);
 
 /* True where recipient n, or one that was expanded to it, and so on, is of that kind and has
  * that address: to expand n to that would lead round in a circle. */
@@ -132,6 +161,8 @@ void journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device
 			   uint64_t inode, uint64_t start, struct buf *out);
 void journal_print_bounce(const struct stamp *now, struct str set, struct str address,
 			  struct buf *out);
+void journal_print_warning(const struct stamp *now, int64_t give_up, struct str address,
+			   struct buf *out);
 /* rcpt stands for this one (part: 0 but for a PART), which is one of its place's only if no
  * other, not itself expanded, is sent the same in the same way. rcpt must be pending. */
 void journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kind,

@@ -9,10 +9,15 @@
 
 #include "journal.h"
 
-/* Received (RFC 5321 4.4: "by host (mtabox) id ID; date": neither user nor caller's host),
- * then Date, Message-ID and From where the message has none, and the empty line that a
- * message with no header needs. LF line ends. j->has_facts must be true. id: as in the
- * spool's names. */
+/* The id, as in the spool's names, of a message (bounce: 0) or of one of its bounces. */
+void render_id(struct str id, uint32_t bounce, struct buf *out);
+
+/* Received (RFC 5321 4.4: "by host (mtabox) id ID; date": neither user nor caller's host). */
+void render_received(struct str host, struct str id, uint32_t bounce, int64_t date,
+		     struct buf *out);
+
+/* Of a message: Received, then Date, Message-ID and From where the message has none, and the
+ * empty line that a message with no header needs. LF line ends. j->has_facts must be true. */
 void render_fields(const struct envelope *e, const struct journal *j, struct str id,
 		   struct buf *out);
 

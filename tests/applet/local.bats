@@ -63,7 +63,7 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	has "$S/drop/out" "Subject: test"
 	same "$(tail -n 1 "$S/drop/out")" hello
 	has_not "$S/drop/out" MTABOX
-	logged "to=<robot>"
+	logged "to=<robot@router.example>"
 	has_not "$S/log" "id -u"
 }
 

@@ -119,6 +119,8 @@ test_whole_report(void **state)
 	refuse(&f, "0", outcome_from_reply(550, STR("5.1.1 No such user here")));
 	refuse(&f, "1", outcome_make(PERMFAIL, 2, 0, "cannot open mailbox"));
 	assert_string_equal(render(&f, "0-1", "Subject: x\nTo: b\n"),
+		"Received: by router.example (mtabox) id " ID ".bounce1;\n"
+		"\tSun, 22 Nov 2026 09:53:54 +0000\n"
 		"From: Mail Delivery System <MAILER-DAEMON@router.example>\n"
 		"To: alice@router.example\n"
 		"Subject: Undelivered Mail Returned to Sender\n"
@@ -402,6 +404,56 @@ test_only_failures_are_reported(void **state)
 	teardown(&f);
 }
 
+/* Late, not lost: with the words of then, whatever came after. */
+static void
+test_warning(void **state)
+{
+	static const struct stamp much_later = {1795341234 + 86400, 86401000, 7, true};
+	struct stamp now = {1795341234 + 15000, 15001000, 7, true};
+	struct failed f;
+
+	(void)state;
+	for (int64_t give_up = 0; give_up <= 1795773234; give_up += 1795773234) {
+		setup(&f);
+		f.d.date = 1795341234 + 15000;
+		f.d.header = STR("Message-ID: <a@b>\n");
+		struct outcome o = outcome_from_reply(451, STR("4.2.0 grau: \303\274berf\303\274llt"));
+		journal_print_outcome(&now, STR("0"), &o, &f.log);
+		o = outcome_make(DELIVERED, 0, 0, "ok");
+		journal_print_outcome(&now, STR("1-2"), &o, &f.log);
+		journal_print_warning(&now, give_up, STR("alice"), &f.log);
+		o = outcome_make(TEMPFAIL, 4, 1, "something else");
+		journal_print_outcome(&much_later, STR("*"), &o, &f.log);
+		journal_fold(buf_view(&f.log), &f.e, &f.j);
+		assert_int_equal(f.j.skipped, 0);
+		f.d.envelope = &f.e;
+		f.d.journal = &f.j;
+		f.d.bounce = 3;
+		dsn_render_head(&f.d, &f.out);
+		const char *text = buf_cstr(&f.out);
+		expect_clean(buf_view(&f.out));
+		assert_non_null(strstr(text, "\nSubject: Delayed Mail (still being tried)\n"));
+		assert_non_null(strstr(text, "\nReferences: <a@b>\nAuto-Submitted: auto-replied\n"));
+		assert_non_null(strstr(text, "charset=utf-8\nContent-Transfer-Encoding: 8bit\n"));
+		assert_non_null(strstr(text, "you need not send it once more"));
+		assert_non_null(strstr(text, "said: 451 grau: \303\274berf\303\274llt\n"));
+		/* For programs plain ASCII, whose type all of them know. */
+		assert_non_null(strstr(text, "Content-Type: message/delivery-status\n\n"));
+		assert_non_null(strstr(text, "\n\nFinal-Recipient: rfc822; bob@mail.example\n"
+			"Action: delayed\nStatus: 4.2.0\n"
+			"Diagnostic-Code: smtp; 451 grau: ?berf?llt\n"
+			"Last-Attempt-Date: Sun, 22 Nov 2026 14:03:54 +0000\n"));
+		if (give_up)
+			assert_non_null(strstr(text, "+0000\nWill-Retry-Until: "
+						     "Fri, 27 Nov 2026 09:53:54 +0000\n"));
+		else
+			assert_null(strstr(text, "Will-Retry-Until"));
+		assert_null(strstr(text, "something else"));
+		assert_null(strstr(text, "carol"));
+		teardown(&f);
+	}
+}
+
 /* What was asked for is told, and what the sender gave comes back: safe. */
 static void
 test_success(void **state)
@@ -462,6 +514,7 @@ main(void)
 		cmocka_unit_test(test_original_id_is_checked),
 		cmocka_unit_test(test_only_failures_are_reported),
 		cmocka_unit_test(test_success),
+		cmocka_unit_test(test_warning),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -586,6 +586,9 @@ test_nonsense(void **state)
 		{"facts", "* 1 a@b c d"}, {"facts", "* 1 <a@b> c"}, {"facts", "* 1 a@b\r c"},
 		{"facts", "* 1  c"}, {"facts", "* -1 a@b c"},
 		{"bounce", "* a@b.example"}, {"bounce", "0"}, {"bounce", "0 "},
+		{"warning", "0 5 a@b.example"}, {"warning", "* a@b.example"}, {"warning", "* 5 "},
+		{"warning", "* -1 a@b.example"}, {"warning", "* 5 <a@b.example>"},
+		{"warning", "* 9223372036854775808 a@b.example"},
 		{"expand", "0 address"}, {"expand", "0 address "}, {"expand", "5 address a@b"},
 		{"expand", "* address a@b"}, {"expand", "0-1 address a@b"}, {"expand", " address a@b"},
 		{"expand", "0 Address a@b"}, {"expand", "0  a@b"}, {"expand", "0 addres a@b"},
@@ -1004,11 +1007,97 @@ mutate(struct buf *text, uint32_t *seed)
 	}
 }
 
+static void
+tell_words(void *ctx, const struct journal_rcpt *r)
+{
+	buf_print(ctx, "%.*s %u %.*s|", STR_ARG(r->address), (unsigned)r->fate, STR_ARG(r->last));
+}
+
+/* What the last recipient is told of. */
+static const char *
+told(const struct journal *j, struct buf *out)
+{
+	out->len = 0;
+	journal_visit_told(j, &j->rcpts[j->count - 1], tell_words, out);
+	return buf_cstr(out);
+}
+
+/* Once, of those that wait and are asked for; what happens later changes nothing of it. */
+static void
+test_warning(void **state)
+{
+	static const struct envelope_rcpt some[] = {
+		{.address = {"a@x", 3}},
+		{.address = {"b@x", 3}, .notify.asks = NOTIFY_DELAY | NOTIFY_SUCCESS},
+		{.address = {"c@x", 3}, .notify.asks = NOTIFY_FAILURE},
+		{.address = {"d@x", 3}, .notify.asks = NOTIFY_NEVER},
+		{.address = {"e@x", 3}},
+	};
+	static const char want[] = "a@x 0 4.4.1 451 first|b@x 0 4.4.1 451 first|";
+	struct envelope e = envelope;
+	struct stamp now = at(20000), again = at(40000);
+	struct buf log = {0}, out = {0};
+	struct journal j;
+
+	(void)state;
+	e.rcpts = some;
+	add_outcome(&log, 1, "4", DELIVERED, "ok");
+	add_outcome(&log, 2, "*", TEMPFAIL, "first");
+	journal_fold(buf_view(&log), &e, &j);
+	assert_true(journal_may_warn(&j));
+	assert_true(journal_warns_of(&j.rcpts[0]) && journal_warns_of(&j.rcpts[1]));
+	assert_false(journal_warns_of(&j.rcpts[2]) || journal_warns_of(&j.rcpts[3]) ||
+		     journal_warns_of(&j.rcpts[4]));
+	journal_free(&j);
+
+	size_t start = log.len;
+	journal_print_warning(&now, 1795773234, STR("alice@router.example"), &log);
+	assert_true(str_starts(buf_tail(&log, start), STR("warning 1795361234 20100000 "
+		"0000000000000007 1 * 1795773234 alice@router.example ")));
+	journal_fold(buf_view(&log), &e, &j);
+	assert_int_equal(j.skipped, 0);
+	assert_int_equal(j.count, 6);
+	assert_int_equal(j.give_up, 1795773234);
+	assert_false(journal_may_warn(&j) || journal_warns_of(&j.rcpts[5]));
+	assert_int_equal(journal_news(&j, &j.rcpts[5]), JOURNAL_DELAY);
+	assert_string_equal(told(&j, &out), want);
+	struct stamp later = at(20060);
+	assert_int_equal(journal_age(&j, &later), 20060);
+	assert_int_equal(journal_rcpt_age(&j, &j.rcpts[5], &later), 60);
+	journal_free(&j);
+
+	add_outcome(&log, 30000, "*", TEMPFAIL, "second");
+	journal_print_warning(&again, 1, STR("bob"), &log);
+	add_outcome(&log, 50000, "0-2", PERMFAIL, "third");
+	journal_fold(buf_view(&log), &e, &j);
+	assert_int_equal(j.skipped, 0);
+	assert_int_equal(j.count, 6);
+	assert_string_equal(told(&j, &out), want);
+	/* The failures are a bounce's to tell; that the warning fails is nobody's. */
+	assert_int_equal(journal_owed(&j), 2);
+	journal_free(&j);
+	add_outcome(&log, 50001, "5", PERMFAIL, "no");
+	add_bounce(&log, 50002, "0,2", "alice@router.example");
+	journal_fold(buf_view(&log), &e, &j);
+	assert_int_equal(journal_owed(&j), 0);
+	assert_int_equal(journal_news(&j, &j.rcpts[6]), JOURNAL_FAILURE);
+	assert_string_equal(told(&j, &out), "a@x 2 5.4.1 550 third|c@x 2 5.4.1 550 third|");
+	journal_free(&j);
+
+	/* No sender: nobody to warn. */
+	e.sender = STR("");
+	journal_fold((struct str){0}, &e, &j);
+	assert_false(journal_may_warn(&j));
+	journal_free(&j);
+	buf_free(&log);
+	buf_free(&out);
+}
+
 /* Whatever happens to a journal, nobody pending becomes "sent" but by a whole line. */
 static void
 test_mutations(void **state)
 {
-	struct buf good = {0}, text = {0};
+	struct buf good = {0}, text = {0}, words = {0};
 	uint32_t seed = 20240229;
 	struct stamp now = at(1);
 
@@ -1020,6 +1109,7 @@ test_mutations(void **state)
 	add_bounce(&good, 3, "2-3", "alice@router.example");
 	add_expand(&good, 3, 5, JOURNAL_ADDRESS, 0, "ann");
 	add_expand(&good, 3, 1, JOURNAL_ALIAS_PART, 1, "robot");
+	journal_print_warning(&now, 7, STR("alice@router.example"), &good);
 	size_t unsent = good.len;
 	add_outcome(&good, 4, "0", DELIVERED, "ok");
 	add_outcome(&good, 5, "*", DELIVERED, "ok");
@@ -1039,6 +1129,10 @@ test_mutations(void **state)
 		assert_true(j.count >= 5 && journal_pending(&j) <= j.count);
 		for (size_t i = 0; i < j.count; i++)
 			assert_true(j.rcpts[i].parent <= i && j.rcpts[i].bounce <= j.bounce_count);
+		words.len = 0;
+		for (size_t i = 0; i < j.count; i++)
+			if (j.rcpts[i].bounce)
+				journal_visit_told(&j, &j.rcpts[i], tell_words, &words);
 		for (size_t i = 0; i < j.count; i++)
 			assert_true(journal_outcome(&j.rcpts[i]).verdict == TEMPFAIL ||
 				    j.rcpts[i].fate != JOURNAL_PENDING);
@@ -1047,6 +1141,7 @@ test_mutations(void **state)
 	}
 	buf_free(&good);
 	buf_free(&text);
+	buf_free(&words);
 }
 
 int
@@ -1071,6 +1166,7 @@ main(void)
 		cmocka_unit_test(test_many_expanded),
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_age),
+		cmocka_unit_test(test_warning),
 		cmocka_unit_test(test_mutations),
 	};
 

@@ -10,7 +10,7 @@
 enum { MINUTE = 60, HOUR = 3600, DAY = 86400, YEAR = 365 * DAY };
 
 static const int64_t today = 1795341234;
-static const struct retry_policy policy = {MINUTE, 4 * HOUR, 5 * DAY};
+static const struct retry_policy policy = {MINUTE, 4 * HOUR};
 
 static struct journal_rcpt
 deferred(uint32_t attempts, struct stamp last_at)
@@ -79,12 +79,12 @@ test_odd_policies(void **state)
 	struct journal_rcpt r = deferred(50, at);
 
 	(void)state;
-	assert_int_equal(retry_wait(&(struct retry_policy){0, 0, 0}, &r, 1, &at), 1);
-	assert_int_equal(retry_wait(&(struct retry_policy){1, 2, 0}, &r, 1, &at), 2);
-	assert_in_range(retry_wait(&(struct retry_policy){0, 100, 0}, &r, 1, &at), 88, 112);
-	assert_in_range(retry_wait(&(struct retry_policy){300, 100, 0}, &r, 1, &at), 88, 112);
-	assert_true(retry_wait(&(struct retry_policy){1, UINT64_MAX, 0}, &r, 1, &at) > YEAR);
-	assert_true(retry_wait(&(struct retry_policy){UINT64_MAX, UINT64_MAX, 0}, &r, 1, &at) >
+	assert_int_equal(retry_wait(&(struct retry_policy){0, 0}, &r, 1, &at), 1);
+	assert_int_equal(retry_wait(&(struct retry_policy){1, 2}, &r, 1, &at), 2);
+	assert_in_range(retry_wait(&(struct retry_policy){0, 100}, &r, 1, &at), 88, 112);
+	assert_in_range(retry_wait(&(struct retry_policy){300, 100}, &r, 1, &at), 88, 112);
+	assert_true(retry_wait(&(struct retry_policy){1, UINT64_MAX}, &r, 1, &at) > YEAR);
+	assert_true(retry_wait(&(struct retry_policy){UINT64_MAX, UINT64_MAX}, &r, 1, &at) >
 		    YEAR);
 }
 
@@ -159,7 +159,7 @@ expired(const struct stamp *events, size_t count, struct stamp now)
 {
 	struct buf log = {0};
 	struct journal j = history(events, count, NULL, &log);
-	bool is = retry_expired(&policy, &j, &j.rcpts[0], &now);
+	bool is = retry_outlived(5 * DAY, &j, &j.rcpts[0], &now);
 
 	journal_free(&j);
 	buf_free(&log);
@@ -225,9 +225,9 @@ test_expiry_of_final_and_bounce(void **state)
 	struct stamp soon = NOW(today + 7 * DAY, 7LL * DAY * 1000, 1, 1);
 	struct stamp late = NOW(today + 12 * DAY, 12LL * DAY * 1000, 1, 1);
 	/* A bounce made after six days is tried for five more. */
-	assert_false(retry_expired(&policy, &j, &j.rcpts[1], &soon));
-	assert_true(retry_expired(&policy, &j, &j.rcpts[1], &late));
-	assert_false(retry_expired(&policy, &j, &j.rcpts[0], &late));
+	assert_false(retry_outlived(5 * DAY, &j, &j.rcpts[1], &soon));
+	assert_true(retry_outlived(5 * DAY, &j, &j.rcpts[1], &late));
+	assert_false(retry_outlived(5 * DAY, &j, &j.rcpts[0], &late));
 	journal_free(&j);
 	buf_free(&log);
 }
