@@ -20,8 +20,9 @@ enum {
 };
 
 /* In a dotlock of ours. Its maker holds the mailbox's flock for as long as it lives:
- * whoever has that lock and finds this mark knows that the maker is dead. Until it is
- * written, the mode says the same: nobody else's lock can be executed. */
+ * whoever has that lock and finds this mark knows that the maker is dead. The mode says the
+ * same, for a mark not yet written, or lost in a power cut: nobody else's lock can be
+ * executed. */
 static const struct str mark = {"mtabox\n", 7};
 enum { MARK_MODE = 0500 }; /* whatever the umask */
 static const struct str from = {"From ", 5};
@@ -205,10 +206,11 @@ is_marked(const char *dotlock)
 
 	if (fd < 0)
 		return false;
-	ssize_t n = fstat(fd, &st) ? -1 : file_read_at(fd, text, sizeof text, 0);
+	ssize_t n = file_read_at(fd, text, sizeof text, 0);
+	bool is = (n > 0 && str_eq((struct str){text, (size_t)n}, mark)) ||
+		  (fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | MARK_MODE));
 	close(fd);
-	return n == 0 ? st.st_mode == (S_IFREG | MARK_MODE) :
-			n > 0 && str_eq((struct str){text, (size_t)n}, mark);
+	return is;
 }
 
 /* Was the dotlock left by a program that is gone? Ours, or old beside a mailbox that has
