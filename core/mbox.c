@@ -455,6 +455,13 @@ blank(int fd, uint64_t start, uint64_t len)
 	return 0;
 }
 
+/* Of a mail that begins at start, and of a mailbox that can be as new as its first mail. */
+static int
+sync_mail(int fd, const struct mbox_job *job, uint64_t start)
+{
+	return file_sync(fd) || (start == 0 && file_sync_parent(job->path)) ? -1 : 0;
+}
+
 /* Looks for what an earlier attempt wrote. 1: all of it, durably. 0: whatever there was
  * of it has gone. -1 with errno. */
 static int
@@ -475,7 +482,7 @@ recover(int fd, const struct mbox_job *job)
 	if (rc < 0)
 		return -1;
 	if (rc == 0 && !t.holes)
-		return file_sync(fd) ? -1 : 1;
+		return sync_mail(fd, job, t.start) ? -1 : 1;
 	if (t.same == t.len && t.ours)
 		rc = ftruncate(fd, (off_t)t.start);
 	else
@@ -503,10 +510,9 @@ append(int fd, const struct mbox_job *job, uint64_t start)
 
 	writer_init(&w, fd, space, sizeof space);
 	if (newline < 0 || lseek(fd, (off_t)start, SEEK_SET) < 0 ||
-	    produce(job, newline, add, &w) || writer_flush(&w) || file_sync(fd))
+	    produce(job, newline, add, &w) || writer_flush(&w))
 		return -1;
-	/* It can be as new as its first mail. */
-	return start == 0 ? file_sync_parent(job->path) : 0;
+	return sync_mail(fd, job, start);
 }
 
 struct outcome
