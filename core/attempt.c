@@ -322,13 +322,11 @@ attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3])
 	return rc;
 }
 
-/* Those that n stands for, and that it is done. */
+/* Those that n stands for. */
 static void
 print_expansion(const struct attempt *a, size_t n, const struct local_target *targets,
 		size_t count, struct buf *lines)
 {
-	struct outcome o = outcome_make(DELIVERED, 0, 0, "expanded to %zu", count);
-	struct buf set = {0};
 	struct stamp now;
 
 	clock_read(&now);
@@ -342,9 +340,17 @@ print_expansion(const struct attempt *a, size_t n, const struct local_target *ta
 		journal_print_expand(&now, n, circle ? JOURNAL_MAILBOX : t->kind, t->part,
 				     circle ? addr_local(end) : t->address, lines);
 	}
-	buf_print(&set, "%zu", n);
-	journal_print_outcome(&now, buf_view(&set), &o, lines);
-	buf_free(&set);
+}
+
+/* The verdict of n, which needs no line in the log. */
+static void
+write_expanded(struct attempt *a, size_t n, size_t count)
+{
+	write_verdicts(a);
+	a->verdict = outcome_make(DELIVERED, 0, 0, "expanded to %zu", count);
+	a->verdict_set[n] = 1;
+	a->verdicts = 1;
+	write_verdicts(a);
 }
 
 void
@@ -363,6 +369,9 @@ attempt_expand(struct attempt *a, size_t n, const struct local_target *targets, 
 			 STR_ARG(a->journal.rcpts[n].address), count);
 		set_mark(a, n, ATTEMPT_IDLE);
 		append(a, buf_view(&lines), SYNCED);
+		/* When those are on disk: of one write a power cut may leave the end without
+		 * the beginning, and n would be done with nobody in its place. */
+		write_expanded(a, n, count);
 		for (n = before; n < a->journal.count; n++)
 			attempt_want(a, n);
 	}

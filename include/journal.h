@@ -25,9 +25,9 @@
  * tells of delay: once, and of all that wait for the message at that point and whose delay the
  * sender wants to hear of ("*"); when the queue will give up, by the wall clock, or 0.
  *
- * An expansion is a line for each recipient that takes the place of one, with the line that
- * says "sent" of that one behind them, all in one write. Where that is torn and made again, or
- * two ways lead to one recipient, that one is there once. What was asked of the one that is
+ * An expansion is a line for each recipient that takes the place of one, and then, when those are
+ * on disk, the line that says "sent" of that one. Where it is torn and made again, or two ways
+ * lead to one recipient, that one is there once. What was asked of the one that is
  * expanded is asked of those who take its place; of success the message itself reports that it
  * was expanded, unless that is to one recipient alone (RFC 3461 5.2.7).
  */
