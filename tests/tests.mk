@@ -58,7 +58,11 @@ run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge
 		$(foreach t,$(TABLES),table-$t=tests/table/$t.py) \
 		$(foreach t,$(HOSTILE),hostile-$t=tests/hostile/$t.py) \
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
-		callers=tests/callers/run interop=tests/interop/run
+		power=tests/power/suite.py callers=tests/callers/run interop=tests/interop/run
+
+# Power cuts: many more states than run-tests tries.
+power: $B/mtabox
+	@MTABOX=$(abspath $B/mtabox) tests/power/suite.py 3000
 
 # Real servers: the run as TAP, then the matrix, each row of which the run has seen.
 test-interop: $B/mtabox $B/legacy/mtabox
@@ -103,4 +107,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test run-tests test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay
+.PHONY: test run-tests power test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay
