@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -125,7 +124,6 @@ become_command(const struct pipe_job *job, pid_t parent, int in, int out)
 	sigset_t none;
 
 	sandbox_follow(parent);
-	setsid();
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
 		_exit(EX_OSERR);
 	sandbox_close(NULL, 0);
@@ -145,11 +143,60 @@ become_command(const struct pipe_job *job, pid_t parent, int in, int out)
 	_exit(127);
 }
 
+/* --- its keeper --- */
+
+/* The kernel closes what a process has before it says that the process is dead. Were the pipe
+ * ours alone, a command would take what it has for the whole message if we are killed. So
+ * between us and it there is one more, at the head of their session, who holds the pipe open
+ * until our word that it was all: the command hears the end from the later of us. */
+enum { IN, END, OUT, WORD, KEPT };
+
+/* To whom it may concern, as the command ended. */
+_Noreturn static void
+end_as(int status)
+{
+	if (WIFSIGNALED(status)) {
+		prlimit(0, RLIMIT_CORE, &(struct rlimit){0, 0}, NULL);
+		signal(WTERMSIG(status), SIG_DFL);
+		kill(getpid(), WTERMSIG(status));
+	}
+	_exit(WEXITSTATUS(status));
+}
+
+_Noreturn static void
+keep_command(const struct pipe_job *job, pid_t parent, const int fd[KEPT])
+{
+	pid_t self = getpid(), pid;
+	int status = 0;
+	ssize_t n;
+	char word;
+
+	sandbox_close(fd, KEPT);
+	/* Whom we might have to kill must be nobody else's group. */
+	pid = setsid() < 0 ? -1 : _Fork();
+	if (pid == 0)
+		become_command(job, self, fd[IN], fd[OUT]);
+	if (pid < 0)
+		_exit(EX_OSERR);
+	close(fd[IN]);
+	close(fd[OUT]);
+	while ((n = read(fd[WORD], &word, 1)) < 0 && errno == EINTR)
+		;
+	if (n != 1)
+		kill(0, SIGKILL);
+	sandbox_follow(parent);
+	close(fd[END]);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	end_as(status);
+}
+
 /* --- our side --- */
 
 struct talk {
-	pid_t pid;       /* of the command, and of its session */
+	pid_t pid;       /* of the keeper, and of their session */
 	int in, out;     /* our ends of its stdin, and stdout and stderr; -1: closed */
+	int word;        /* to the keeper */
 	struct source content;
 	struct str rest; /* of chunk: to be written yet */
 	char chunk[4096];
@@ -170,24 +217,34 @@ static int
 start(struct talk *t, const struct pipe_job *job)
 {
 	pid_t self = getpid();
-	int in[2], out[2];
+	int in[2] = {-1, -1}, out[2] = {-1, -1}, word[2] = {-1, -1};
 
-	if (pipe2(in, O_CLOEXEC))
-		return -1;
-	t->in = in[1];
-	if (pipe2(out, O_CLOEXEC)) {
-		close(in[0]);
-		return -1;
+	t->pid = -1;
+	if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 &&
+	    pipe2(word, O_CLOEXEC) == 0) {
+		fcntl(in[1], F_SETFL, O_NONBLOCK);
+		fcntl(out[0], F_SETFL, O_NONBLOCK);
+		t->pid = _Fork();
 	}
-	t->out = out[0];
-	fcntl(t->in, F_SETFL, O_NONBLOCK);
-	fcntl(t->out, F_SETFL, O_NONBLOCK);
-	t->pid = _Fork();
 	if (t->pid == 0)
-		become_command(job, self, in[0], out[1]);
-	close(in[0]);
-	close(out[1]);
+		keep_command(job, self, (int[KEPT]){in[0], in[1], out[1], word[0]});
+	int err = errno;
+	hang_up(&in[0]);
+	hang_up(&out[1]);
+	hang_up(&word[0]);
+	t->in = in[1];
+	t->out = out[0];
+	t->word = word[1];
+	errno = err;
 	return t->pid < 0 ? -1 : 0;
+}
+
+/* That is all, or all that it wants. 0, or -1 with errno. */
+static int
+end(struct talk *t)
+{
+	hang_up(&t->in);
+	return file_write(t->word, STR("."));
 }
 
 /* Some more of the message, or its end. 0, or -1 with errno: it cannot be given whole. */
@@ -204,7 +261,7 @@ feed(struct talk *t)
 	if (n > 0)
 		t->rest = str_from(t->rest, (size_t)n);
 	else if (n == 0 || errno == EPIPE)
-		hang_up(&t->in); /* that is all, or all that it wants */
+		return end(t);
 	else if (errno != EAGAIN && errno != EINTR)
 		return -1;
 	return 0;
@@ -224,10 +281,10 @@ hear(struct talk *t)
 	return n > 0;
 }
 
-/* Until the command ends: 0 and its wait status. -1 with errno: ETIME, it does not; ESRCH, our
- * parent has; else feed's. parent: 0 where it does not matter. */
+/* Until the command ends: 0 and its wait status. -1 with errno: ETIME, it does not; else
+ * feed's. */
 static int
-talk(struct talk *t, int64_t deadline, pid_t parent, int *status)
+talk(struct talk *t, int64_t deadline, int *status)
 {
 	int pause_ms = 1;
 	pid_t ended;
@@ -236,9 +293,6 @@ talk(struct talk *t, int64_t deadline, pid_t parent, int *status)
 		struct pollfd p[] = {{t->in, POLLOUT, 0}, {t->out, POLLIN, 0}};
 		errno = ETIME;
 		if (clock_ms() >= deadline)
-			return -1;
-		errno = ESRCH;
-		if (parent && getppid() != parent)
 			return -1;
 		if (poll(p, 2, pause_ms) > 0)
 			pause_ms = 1;
@@ -254,18 +308,18 @@ talk(struct talk *t, int64_t deadline, pid_t parent, int *status)
 	return ended < 0 ? -1 : 0;
 }
 
-/* All of its session that has not left it. */
+/* All of their session that has not left it. */
 static void
 stop(const struct talk *t)
 {
 	kill(-t->pid, SIGKILL);
-	/* Itself if it has no session yet. One that became another user stays unstopped. */
+	/* The keeper if it has no session yet. What became another user stays unstopped. */
 	if (kill(t->pid, SIGKILL) == 0)
 		waitpid(t->pid, NULL, 0);
 }
 
 static struct outcome
-deliver(struct talk *t, const struct pipe_job *job, pid_t parent)
+deliver(struct talk *t, const struct pipe_job *job)
 {
 	/* Never its text: the administrator's files are not for everybody who gets a bounce. */
 	static const char what[] = "the command";
@@ -274,7 +328,7 @@ deliver(struct talk *t, const struct pipe_job *job, pid_t parent)
 
 	if (start(t, job))
 		return outcome_from_file(errno, "starting", what);
-	if (talk(t, deadline, parent, &status) == 0)
+	if (talk(t, deadline, &status) == 0)
 		return outcome_from_exit(status, what);
 	int err = errno;
 	stop(t); /* and only then our ends are closed */
@@ -287,24 +341,18 @@ deliver(struct talk *t, const struct pipe_job *job, pid_t parent)
 struct outcome
 pipe_deliver(const struct pipe_job *job)
 {
-	struct talk t = {.in = -1, .out = -1};
+	struct talk t = {.in = -1, .out = -1, .word = -1};
 	struct buf space = {0};
 	struct outcome o;
-	int death = 0;
 
 	if (str_trim(job->command).len == 0)
 		return outcome_make(TEMPFAIL, 3, 5, "no command behind '|'");
-	/* Killed with our parent, we would hang up on the command, which would take what it has
-	 * for the whole message. So we look for ourselves, and kill it first. */
-	prctl(PR_GET_PDEATHSIG, &death, 0, 0, 0);
-	pid_t parent = death ? getppid() : 0;
-	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	t.content = trace_add(&job->content, job->sender, job->rcpt, &space);
-	o = deliver(&t, job, parent);
+	o = deliver(&t, job);
 	hang_up(&t.in);
 	hang_up(&t.out);
+	hang_up(&t.word);
 	buf_free(&space);
-	prctl(PR_SET_PDEATHSIG, death, 0, 0, 0);
 	struct str said = str_trim((struct str){t.said, t.said_len});
 	if (said.len > 0)
 		o = outcome_make(o.verdict, o.subject, o.detail, "%s: %.*s", o.text,

@@ -3,7 +3,7 @@
  * Gives a message to a command's standard input, as the recipient's own process: clean
  * environment, own session, a time limit, its exit status as the verdict. The command is
  * never told the end of a message that it has not been given whole: where this process cannot
- * go on (time limit, the runner's death), the command's whole group is killed first.
+ * go on (time limit, its own death), the command's whole group is killed first.
  */
 #ifndef PIPE_H
 #define PIPE_H
