@@ -267,22 +267,20 @@ find_user(struct delivery *d, struct outcome *o)
 
 /* Nobody but the user and root may have a say in where his mail goes. */
 static bool
-is_trusted(const struct delivery *d, int fd, const char *path)
+is_trusted(const struct delivery *d, const struct stat *st, const char *path)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) ||
-	    (st.st_uid != d->user.uid && st.st_uid != 0)) {
-		log_warn("%s is not used: it must be a file that only its owner may write to", path);
-		return false;
-	}
-	return true;
+	if (S_ISREG(st->st_mode) && !(st->st_mode & (S_IWGRP | S_IWOTH)) &&
+	    (st->st_uid == d->user.uid || st->st_uid == 0))
+		return true;
+	log_warn("%s is not used: it must be a file that only its owner may write to", path);
+	return false;
 }
 
 /* The .forward, with the user's rights; empty where there is none. 0; -1 with *o. */
 static int
 read_forward(struct delivery *d, struct buf *path, struct buf *text, struct outcome *o)
 {
+	struct stat st;
 	int rc = 0;
 
 	if (d->user.home.len == 0 || !d->job->conf->forward)
@@ -291,7 +289,8 @@ read_forward(struct delivery *d, struct buf *path, struct buf *text, struct outc
 	int fd = file_open(buf_cstr(path), O_RDONLY | O_NONBLOCK);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
 		return 0;
-	if (fd < 0 || (is_trusted(d, fd, buf_cstr(path)) && file_load_fd(fd, FORWARD_MAX, text))) {
+	if (fd < 0 || fstat(fd, &st) ||
+	    (is_trusted(d, &st, buf_cstr(path)) && file_load_fd(fd, FORWARD_MAX, text))) {
 		*o = outcome_from_errno(errno, buf_cstr(path));
 		rc = -1;
 	}
