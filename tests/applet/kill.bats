@@ -1,19 +1,17 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: ISC
-# kill -9 at any moment: nothing lost, nothing twice, no half message.
+# kill -9 at any moment: nothing lost, nothing twice, no half message. (tests/fault has the kills
+# at each system call.)
 load helper
 
 rounds=40
 
-# disturb_at PLACES USER ARG...: kill.py says what its kills have hit: "hit=33 queued_some=13".
-# disturb ARG...: with our mailbox.
-disturb_at() {
+# disturb WHO: kill.py says what its kills have hit: "hit=33 queued_some=13".
+disturb() {
 	mkdir -p -m 700 spool
-	expect 0 "${seeing[@]}" /usr/bin/python3 -sSB "$BATS_TEST_DIRNAME/kill.py" "$MTABOX" "$conf" "$@"
+	expect 0 /usr/bin/python3 -sSB "$BATS_TEST_DIRNAME/kill.py" "$MTABOX" "$conf" "$S/mail/$me" "$me" "$1" $rounds
 	cat out
 }
-disturb() { disturb_at "$S/mail/$me" "$me" "$@"; }
-seeing=()
 
 # at_least N NAME: so often.
 at_least() { [ "$(sed -n "s/.*\\<$2=\\([0-9]*\\).*/\\1/p" out)" -ge "$1" ] || fail "not $1 times: $2" "$(cat out)"; }
@@ -21,43 +19,19 @@ at_least() { [ "$(sed -n "s/.*\\<$2=\\([0-9]*\\).*/\\1/p" out)" -ge "$1" ] || fa
 can_trace() { strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'; }
 
 @test "kill -9 of all processes of the runner, at $rounds moments" {
-	disturb timed tree $rounds
+	disturb tree
 	at_least 5 hit
 }
 
 @test "kill -9 of the runner alone, at $rounds moments: its workers end, too" {
-	disturb timed runner $rounds
+	disturb runner
 	at_least 5 hit
 }
 
 @test "kill -9 of one worker, at $rounds moments: the runner goes on" {
-	disturb timed worker $rounds
+	disturb worker
 	at_least 1 hit
 	logged 'a delivery process died'
-}
-
-@test "kill -9 of the runner and its workers at each call that changes something" {
-	can_trace
-	disturb calls runner
-	at_least 1 write
-	at_least 1 fdatasync
-	at_least 1 unlinkat
-}
-
-@test "kill -9 of workers at each call on the mailbox" {
-	can_trace
-	disturb calls places
-	at_least 3 write
-	at_least 1 openat
-	at_least 1 fsync
-}
-
-@test "kill -9 of sendmail at each call that changes something: queued whole, or not at all" {
-	can_trace
-	disturb calls sendmail
-	at_least 2 fsync
-	at_least 1 renameat2
-	at_least 1 pwrite64
 }
 
 @test "kill -9 of sendmail while it reads: nothing is queued, the next run sweeps the draft" {
@@ -150,87 +124,4 @@ put_right() {
 	flush
 	spool_is ''
 	delivered 1
-}
-
-# --- one recipient, many places -------------------------------------------------------------
-
-# local_users [LINE...]: joe and bob in a passwd file that only the program sees, these lines in
-# the configuration.
-local_users() {
-	needs_root 'users of its own'
-	can_trace
-	mkdir -m 1777 drop
-	mkdir -p home/joe home/bob
-	chown 7001:7001 home/joe
-	chown 7002:7002 home/bob
-	printf '%s\n' 'root:x:0:0::/:/bin/sh' "joe:x:7001:7001::$S/home/joe:/bin/sh" \
-		"bob:x:7002:7002::$S/home/bob:/bin/sh" 'nobody:x:65534:65534::/:/bin/sh' >passwd
-	seeing=(unshare -m sh -c 'mount --bind "$0" /etc/passwd && exec "$@"' "$S/passwd")
-	write_conf "$@"
-}
-
-# An alias for a command, a file, a list and an address: where its mail is, then its name.
-# The command may be run twice for a message (kill.py), all others have it once.
-alias_for_all() {
-	local_users
-	printf '%s\n' 'root@localhost' >list
-	write_aliases "all: \"|exec cat >>$S/drop/command\", $S/drop/file, :include:$S/list, joe@localhost, \\bob"
-	all=("|$S/drop/command,$S/drop/file,$S/mail/root,$S/mail/joe,$S/mail/bob" all)
-}
-
-# A user who keeps a copy, puts one into a file, and forwards to another one.
-forward_for_all() {
-	local_users 'forward yes'
-	printf '%s\n' '\joe, bob@localhost' "$S/home/joe/copy" >home/joe/.forward
-	chown 7001:7001 home/joe/.forward
-	all=("$S/mail/joe,$S/mail/bob,$S/home/joe/copy" joe)
-}
-
-@test "an alias for a command, a file, a list, an address: kill -9 at each call of the runner" {
-	alias_for_all
-	disturb_at "${all[@]}" calls runner
-	at_least 5 write
-	at_least 3 fdatasync
-	at_least 2 sendmsg
-}
-
-@test "the same in workers and the command at each call on where the mail goes" {
-	alias_for_all
-	disturb_at "${all[@]}" calls places
-	at_least 3 write
-	at_least 1 fsync
-	at_least 1 openat
-}
-
-@test "a .forward to the user, a file and an address: kill -9 at each call of the runner" {
-	forward_for_all
-	disturb_at "${all[@]}" calls runner
-	at_least 5 write
-	at_least 3 fdatasync
-	at_least 2 sendmsg
-}
-
-@test "the same in workers at each call on where the mail goes" {
-	forward_for_all
-	disturb_at "${all[@]}" calls places
-	at_least 3 write
-	at_least 1 fsync
-	at_least 1 openat
-}
-
-@test "a Maildir: kill -9 of the runner and its workers at each call that changes something" {
-	local_users "mailbox $S/home/%u/Maildir/"
-	disturb_at "$S/home/joe/Maildir/" joe calls runner
-	at_least 3 write
-	at_least 1 fsync
-	at_least 1 unlinkat
-}
-
-@test "a Maildir: kill -9 of workers at each call in it" {
-	local_users "mailbox $S/home/%u/Maildir/"
-	disturb_at "$S/home/joe/Maildir/" joe calls places
-	at_least 1 mkdirat
-	at_least 3 write
-	at_least 2 fsync
-	at_least 1 renameat2
 }
