@@ -21,6 +21,11 @@ $B/unit/test_%: tests/unit/test_%.c $B/unit/libcore.a
 $B/unit/judge: tests/chains/judge.c $B/unit/libcore.a
 	$(Q)$(UNIT_CC) $(UNIT_FLAGS) -MMD -MP -o $@ $< $B/unit/libcore.a -lbearssl
 
+# tests/fault: one system call of a process tree goes wrong. Static, to run as any user.
+$B/inject: tests/fault/inject.c
+	@mkdir -p $(@D)
+	$(Q)$(HOSTCC) -std=gnu11 $(WARN) -O1 -static -o $@ $<
+
 unit-%: $B/unit/test_%
 	CMOCKA_MESSAGE_OUTPUT=TAP $<
 
@@ -51,18 +56,25 @@ $B/legacy/mtabox: $B/mtabox FORCE
 	@[ ! -d $B/bearssl-lib ] || ln -sfn ../bearssl-lib $(@D)/bearssl-lib
 	@$(MAKE) -s B=$(@D) TLS_LEGACY=1 $@
 
-run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge
+run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge $B/inject
 	@MTABOX=$(abspath $B/mtabox) scripts/run-tests $(CHECKS) \
 		$(foreach t,$(UNIT_TESTS),$(t:test_%=unit-%)=$B/unit/$t) \
 		chains='tests/chains/chains.py $B/unit/judge' \
 		$(foreach t,$(TABLES),table-$t=tests/table/$t.py) \
 		$(foreach t,$(HOSTILE),hostile-$t=tests/hostile/$t.py) \
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
+		fault='INJECT=$(abspath $B/inject) tests/fault/suite.py' \
 		power=tests/power/suite.py callers=tests/callers/run interop=tests/interop/run
 
 # Power cuts: many more states than run-tests tries.
 power: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/power/suite.py 3000
+
+# tests/fault/TABLE.md anew: every fault at every system call of every operation.
+fault: $B/mtabox $B/inject
+	@MTABOX=$(abspath $B/mtabox) INJECT=$(abspath $B/inject) tests/fault/suite.py all >$B/fault-table
+	@cp $B/fault-table tests/fault/TABLE.md
+	@cat tests/fault/TABLE.md
 
 # Real servers: the run as TAP, then the matrix, each row of which the run has seen.
 test-interop: $B/mtabox $B/legacy/mtabox
@@ -107,4 +119,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test run-tests power test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay
+.PHONY: test run-tests fault power test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay

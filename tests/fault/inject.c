@@ -521,7 +521,8 @@ choose_fault(const char *name)
 	for (size_t n = 0; n < sizeof errors / sizeof *errors; n++)
 		if (strcmp(name, errors[n].name) == 0)
 			run.error = errors[n].number;
-	if (!run.error && strcmp(name, "kill") && strcmp(name, "killone") && strcmp(name, "short")) {
+	if (!run.error && strcmp(name, "kill") && strcmp(name, "killone") &&
+	    strcmp(name, "short")) {
 		fprintf(stderr, "inject: no such fault: %s\n", name);
 		exit(64);
 	}
