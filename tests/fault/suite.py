@@ -413,7 +413,7 @@ class Box:
             f.write(operation.input)
         with open(self.S + "/in", "rb") as stdin, open(self.S + "/out", "wb") as out:
             done = subprocess.run(
-                [INJECT, "-o", trace, "-t", str(SECONDS), "-m", str(CALLS), *fault,
+                [self.S + "/inject", "-o", trace, "-t", str(SECONDS), "-m", str(CALLS), *fault,
                  *self.command(operation.command)], stdin=stdin, stdout=out, cwd=self.S,
                 stderr=subprocess.PIPE, timeout=2 * SECONDS, start_new_session=True)
         with open(self.S + "/out", "rb") as f:
@@ -680,6 +680,8 @@ def run_case(box, case, undisturbed):
         return str(wrong), trace
     except subprocess.TimeoutExpired as e:
         return f"hang {e}", trace
+    except Exception as e:  # ours; the others still count
+        return f"broken {e!r}", trace
 
 
 def undisturbed(box, operation):
@@ -822,6 +824,8 @@ def enclose():
         os.environ["FAULT_ENCLOSED"] = "1"
         os.execvp("unshare", ["unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child",
                               sys.executable, "-sSB", *sys.argv])
+    # As the first process of that world we are deaf to what we do not ask for.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def main(arguments):
