@@ -57,7 +57,7 @@ FLAGS = [
     ("-h", "25", VALUE, NOTHING, {}),
     ("-i", None, NONE, "dots are text", DOTS),
     ("-J", "x", VALUE, NOTHING, {}),
-    ("-L", "smartd", VALUE, "name in the log", {"log": b" smartd["}),
+    ("-L", "smartd", VALUE, "name in the log", {"log": b" smartd/pickup["}),
     ("-M", "id", VALUE, NOTHING, {}),
     ("-m", None, NONE, NOTHING, {}),
     ("-N", "failure,delay", VALUE, "reports wanted", {"each": "NOTIFY=FAILURE,DELAY"}),
@@ -175,7 +175,7 @@ TOGETHER = [
     ("-oem -oi -B8BITMIME -f joe@y.example -N failure,delay -R hdrs -- one@x.example",
      {**DOTS, "sender": "joe@y.example", "all": "RET=HDRS", "each": "NOTIFY=FAILURE,DELAY"}),
     ("-d -h 5 -X %s/traffic -p x -e m -M id -L tag -O workers=2 one@x.example",
-     {"log": b" tag[", "traffic": b"queued as "}),
+     {"log": b" tag/pickup[", "traffic": b"queued as "}),
 ]
 
 # Operands: arguments, recipients.
