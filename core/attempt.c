@@ -75,6 +75,7 @@ attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, st
 		return r;
 	if (spool_read(a->claim.fd, &a->text, &a->log, &a->envelope, &a->journal, &why) == 0) {
 		a->journal_bytes = a->log.len;
+		a->before = a->journal.newest;
 		fit_marks(a);
 		a->retried = a->journal.has_facts;
 		return SPOOL_OK;

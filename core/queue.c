@@ -69,7 +69,9 @@ expire(struct attempt *a, size_t n, const struct stamp *now)
 	attempt_record(a, n, &o, (struct str){0});
 }
 
-/* Those whose last attempt has failed. True: there were some. */
+/* Those whose last attempt has failed. Nobody is given up, or called late, by the first attempt
+ * of a boot or after the clock was set: that may be wrong, and be set right. True: there were
+ * some. */
 static bool
 expire_all(struct queue *q, struct attempt *a)
 {
@@ -77,7 +79,7 @@ expire_all(struct queue *q, struct attempt *a)
 	struct stamp now;
 
 	clock_read(&now);
-	for (size_t n = 0; n < a->journal.count; n++) {
+	for (size_t n = 0; n < a->journal.count && stamp_is_steady(&a->before, &now); n++) {
 		const struct journal_rcpt *r = &a->journal.rcpts[n];
 		if (r->fate != JOURNAL_PENDING || attempt_has_verdict(a, n) ||
 		    !retry_outlived(lifetime(q, r), &a->journal, r, &now))
@@ -99,6 +101,8 @@ warn(const struct queue *q, struct attempt *a)
 	if (q->conf->delay_warning == 0 || !journal_may_warn(j))
 		return false;
 	clock_read(&now);
+	if (!stamp_is_steady(&a->before, &now))
+		return false;
 	while (n < j->count && !(journal_warns_of(&j->rcpts[n]) &&
 				 retry_outlived(q->conf->delay_warning, j, &j->rcpts[n], &now)))
 		n++;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "stamp.h"
 
+enum { SLACK = 600 }; /* seconds that a wall clock may be corrected by */
+
 int64_t
 stamp_between(const struct stamp *a, const struct stamp *b)
 {
@@ -11,6 +13,15 @@ stamp_between(const struct stamp *a, const struct stamp *b)
 	else if (a->believable && b->believable)
 		seconds = b->wall - a->wall;
 	return seconds > 0 ? seconds : 0;
+}
+
+bool
+stamp_is_steady(const struct stamp *a, const struct stamp *b)
+{
+	int64_t step = b->wall - a->wall - (b->boot - a->boot) / 1000;
+
+	return (a->boot_id == b->boot_id || !a->boot_id || !b->boot_id) && b->boot >= a->boot &&
+	       step > -SLACK && step < SLACK;
 }
 
 void

@@ -29,6 +29,7 @@ struct attempt {
 	struct buf text, log;        /* as they were read: never moved again */
 	struct envelope envelope;
 	struct journal journal;      /* as of the last fold */
+	struct stamp before;         /* of its newest line when this pass began */
 	unsigned char *mark;         /* one for each recipient of journal */
 	size_t waiting, taken;       /* how many marks say so */
 	int64_t write_again;         /* clock_ms; not 0: something could not be written */

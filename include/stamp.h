@@ -20,6 +20,10 @@ struct stamp {
  * clock where both ends are believable, else unknown and therefore 0. */
 int64_t stamp_between(const struct stamp *a, const struct stamp *b);
 
+/* Whether one clock has shown both: in one boot, as far as is known, and the wall clock was not
+ * set in between. */
+bool stamp_is_steady(const struct stamp *a, const struct stamp *b);
+
 /* Text form, four words: "<wall> <boot> <boot_id in 16 hex digits> <0|1>". */
 void stamp_print(const struct stamp *s, struct buf *out);
 /* Takes the text form off *in, with one space behind it if there is one. 0, or -1. */

@@ -50,7 +50,7 @@ report() {
 	warnings 1
 	delivered 1
 	spool_is Q
-	try_at $((today + 6 * day)) $((5 * day)) 2
+	try_at $((today + 6 * day)) $((5 * day + 2 * hour)) 2
 	spool_is ''
 	delivered 2
 	same "$(grep -cx 'Action: failed' "mail/$me")" 1
@@ -61,8 +61,9 @@ report() {
 		no_server "$line"
 		submit $args a@x.example
 		try_at $((today + 10)) 110
+		try_at $((today + 5 * hour - 60)) $((uptime - 60)) 2
 		try_at $((today + 5 * hour)) "$uptime" 2
-		[ "$(lines deferred)" = 2 ] || fail "$line|$args: $(lines deferred) attempts"
+		[ "$(lines deferred)" = 3 ] || fail "$line|$args: $(lines deferred) attempts"
 		warnings 0
 		rm "$(message)"
 	done <<-END
@@ -79,6 +80,8 @@ report() {
 	no_server
 	submit a@x.example
 	try_at $((today + 5 * hour)) $((5 * hour)) 2
+	warnings 0
+	try_at $((today + 5 * hour + 60)) $((5 * hour + 60)) 2
 	warnings 1
 	delivered 1
 }
@@ -224,6 +227,22 @@ wait_and_arrive() {
 	wait_and_arrive $today $today:9000:1 $((today + 60)):9060:1 $((today + 56 * year)):9300:1 $((today + 56 * year + 60)):9360:1
 	wait_and_arrive $today $today:9000:1 $((today + 60)):9060:1 $((today + 56 * year)):600:2 $((today + hour)):$((2 * hour)):2
 	wait_and_arrive $today $today:9000:1 $((today + 60)):9060:1 $((today + 56 * year)):600:2 $((today + hour)):$((2 * hour)):3
+}
+
+@test "the first attempt after the clock was set, and of a boot, gives nobody up" {
+	wait_and_arrive $today $today:9000:1 $((today + 60)):9060:1 $((today + 120)):100:2 $((today + 56 * year)):7200:2 \
+		$((today + 2 * hour)):7260:2 $((today + 3 * hour)):10860:2
+	no_server
+	born="$today 100 1"
+	submit a@x.example
+	try_at $((today + 10)) 110
+	try_at 5000 5000 2
+	try_at $((today + 6 * day)) $((2 * hour)) 2
+	try_at $((today + 6 * day)) $((3 * hour)) 3
+	same "$(spool_states) $(lines deferred) $(lines warning)" 'Q 4 0'
+	try_at $((today + 6 * day + 60)) $((3 * hour + 60)) 3
+	spool_is ''
+	report 'told[0]["Action"] == "failed"' 'told[0]["Status"] == "5.4.7"'
 }
 
 @test "56 years on, three days back, 1970, while the runner sleeps: it goes on trying" {
