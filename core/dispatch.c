@@ -34,6 +34,7 @@ void
 dispatch_free(struct dispatch *d)
 {
 	crew_free(&d->crew);
+	outage_clear(&d->outages);
 }
 
 void

@@ -2,22 +2,27 @@
 #include "outage.h"
 #include "fmt.h"
 
-/* Where this destination is in the list; OUTAGES: nothing is known against it. */
-static size_t
+/* NULL: nothing is known against this destination. */
+static struct outage *
 find(const struct outage_list *l, const struct route *r)
 {
-	size_t n = 0;
-
-	while (n < OUTAGES && (l->entries[n].until == 0 || !route_same(&l->entries[n].route, r)))
-		n++;
-	return n;
+	for (size_t n = 0; n < l->count; n++)
+		if (l->entries[n].until && route_same(&l->entries[n].route, r))
+			return &l->entries[n];
+	return NULL;
 }
 
+/* Room for one more: in place of the oldest where the list is full. */
 static struct outage *
-oldest(struct outage_list *l)
+make_room(struct outage_list *l)
 {
 	struct outage *o = l->entries;
 
+	/* All at once, for they are pointed to; a page that is not used costs nothing. */
+	if (!o)
+		o = l->entries = buf_array(NULL, OUTAGES, sizeof *o);
+	if (l->count < OUTAGES)
+		return &l->entries[l->count++];
 	for (size_t n = 1; n < OUTAGES; n++)
 		if (l->entries[n].until < o->until)
 			o = &l->entries[n];
@@ -25,19 +30,26 @@ oldest(struct outage_list *l)
 }
 
 void
+outage_clear(struct outage_list *l)
+{
+	buf_release(l->entries);
+	*l = (struct outage_list){0};
+}
+
+void
 outage_add(struct outage_list *l, const struct route *r, int64_t now, int64_t min, int64_t max,
 	   const struct outcome *why)
 {
-	size_t n = find(l, r);
-	struct outage *o = n < OUTAGES ? &l->entries[n] : oldest(l);
-	bool again = n < OUTAGES && o->why.code == why->code;
+	struct outage *o = find(l, r);
 	int64_t wait = min;
 
-	if (again && outcome_is_login(why)) {
+	if (o && o->why.code == why->code && outcome_is_login(why)) {
 		wait = o->wait + o->wait / 2;
 		if (wait > max)
 			wait = max;
 	}
+	if (!o)
+		o = make_room(l);
 	*o = (struct outage){.until = now + wait, .wait = wait, .why = *why};
 	fmt_print(o->domain, sizeof o->domain, "%.*s", STR_ARG(r->domain));
 	o->route = *r;
@@ -48,24 +60,24 @@ outage_add(struct outage_list *l, const struct route *r, int64_t now, int64_t mi
 void
 outage_end(struct outage_list *l, const struct route *r)
 {
-	size_t n = find(l, r);
+	struct outage *o = find(l, r);
 
-	if (n < OUTAGES)
-		l->entries[n].until = 0;
+	if (o)
+		o->until = 0;
 }
 
 const struct outcome *
 outage_find(const struct outage_list *l, const struct route *r, int64_t now)
 {
-	size_t n = find(l, r);
+	const struct outage *o = find(l, r);
 
-	return n < OUTAGES && l->entries[n].until > now ? &l->entries[n].why : NULL;
+	return o && o->until > now ? &o->why : NULL;
 }
 
 bool
 outage_may_be(const struct outage_list *l, uint32_t key, int64_t now)
 {
-	for (size_t n = 0; n < OUTAGES; n++)
+	for (size_t n = 0; n < l->count; n++)
 		if (l->entries[n].until > now && l->entries[n].route.key == key)
 			return true;
 	return false;

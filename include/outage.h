@@ -23,8 +23,12 @@ struct outage {
 
 /* {0} is an empty list. */
 struct outage_list {
-	struct outage entries[OUTAGES];
+	struct outage *entries; /* NULL before the first */
+	size_t count;
 };
+
+/* All of them work, as far as is known. */
+void outage_clear(struct outage_list *l);
 
 /* now: clock_ms(), here and below. It is over after min ms; where our login is refused again
  * after half as long again as the last time, and at most max. */

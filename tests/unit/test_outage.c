@@ -32,6 +32,7 @@ test_by_domain(void **state)
 	assert_true(outage_may_be(&l, 7, 999));
 	assert_false(outage_may_be(&l, 7, 1000));
 	assert_null(outage_find(&l, &smarthost, 999));
+	outage_clear(&l);
 }
 
 /* Two senders' smarthosts: one being dead says nothing of the other. */
@@ -49,6 +50,7 @@ test_by_servers(void **state)
 	assert_null(outage_find(&l, &second, 999));
 	assert_true(outage_may_be(&l, first.key, 999));
 	assert_false(outage_may_be(&l, second.key, 999));
+	outage_clear(&l);
 }
 
 static void
@@ -71,6 +73,7 @@ test_full(void **state)
 	assert_null(outage_find(&l, &first, 1));
 	assert_non_null(outage_find(&l, &second, 1));
 	assert_non_null(outage_find(&l, &last, 1));
+	outage_clear(&l);
 }
 
 /* Milliseconds until it may be tried again, after it failed at this time. */
@@ -111,6 +114,7 @@ test_refused_logins(void **state)
 	assert_null(outage_find(&l, &r, 9901));
 	assert_non_null(outage_find(&l, &other, 3001));
 	assert_int_equal(quiet(&l, &r, 10000, &refused), 100);
+	outage_clear(&l);
 }
 
 int
