@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FEW = 16, MANY = 1024 }; /* items that there is room for at first */
+
 /* Index of the first item whose id is not before id. */
 static size_t
 position(const struct agenda *a, struct str id)
@@ -39,7 +41,8 @@ agenda_add(struct agenda *a, struct str id)
 	if (item)
 		return item;
 	if (a->count == a->cap) {
-		a->cap = a->cap ? a->cap + a->cap / 2 : 16;
+		/* In few steps: each leaves a hole, and room that is not used costs nothing. */
+		a->cap = a->cap == 0 ? FEW : a->cap == FEW ? MANY : 2 * a->cap;
 		a->items = buf_array(a->items, a->cap, sizeof *a->items);
 	}
 	memmove(&a->items[at + 1], &a->items[at], (a->count - at) * sizeof *a->items);
@@ -69,16 +72,28 @@ agenda_free(struct agenda *a)
 	*a = (struct agenda){0};
 }
 
+static int64_t
+due_of(const struct agenda_item *item)
+{
+	if (item->active || item->refused)
+		return INT64_MAX;
+	return item->urgent && !item->busy ? 0 : item->due;
+}
+
+bool
+agenda_is_due(const struct agenda_item *item, int64_t now)
+{
+	return due_of(item) <= now;
+}
+
 int64_t
-agenda_next_due(const struct agenda *a)
+agenda_next_due(const struct agenda *a, int64_t now)
 {
 	int64_t due = INT64_MAX;
 
-	for (size_t n = 0; n < a->count; n++) {
-		const struct agenda_item *item = &a->items[n];
-		int64_t own = item->urgent && !item->busy ? 0 : item->due;
-		if (!item->active && !item->refused && own < due)
-			due = own;
+	for (size_t n = 0; n < a->count && due > now; n++) {
+		int64_t own = due_of(&a->items[n]);
+		due = own < due ? own : due;
 	}
 	return due;
 }

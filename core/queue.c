@@ -6,6 +6,7 @@
 #include "dispatch.h"
 #include "file.h"
 #include "log.h"
+#include "nap.h"
 #include "retry.h"
 #include "watch.h"
 
@@ -23,6 +24,7 @@ enum {
 	SYNC_MS = 200,     /* removals reach the disk within */
 	SYNC_COUNT = 16,
 	STOP_MS = 4000,    /* after SIGTERM: for final replies */
+	LONG_MS = 1000,    /* a sleep that memory is given back for */
 };
 
 struct queue {
@@ -274,8 +276,9 @@ static void
 start(struct queue *q, struct agenda_item *item)
 {
 	struct attempt *a = buf_array(NULL, 1, sizeof *a);
+	struct str id = {item->id, SPOOL_ID};
 
-	switch (attempt_open(a, q->spool, q->conf, str_of(item->id))) {
+	switch (attempt_open(a, q->spool, q->conf, id)) {
 	case SPOOL_OK:
 		item->active = true;
 		item->busy = 0;
@@ -295,16 +298,18 @@ start(struct queue *q, struct agenda_item *item)
 		item->refused = true;
 		break;
 	case SPOOL_GONE:
-		agenda_drop(&q->agenda, str_of(item->id));
+		agenda_drop(&q->agenda, id);
 		break;
 	}
 	buf_release(a);
 }
 
-/* Starts what is due and is likely to find a worker. */
+/* Starts what is due and is likely to find a worker. Where a queue of thousands is for one
+ * destination, the answer for one is that for all. */
 static void
 admit(struct queue *q)
 {
+	const struct agenda_item *refused = NULL;
 	int64_t now = clock_ms();
 	size_t n = 0;
 
@@ -312,11 +317,15 @@ admit(struct queue *q)
 	       q->dispatch.attempt_count < dispatch_capacity(&q->dispatch)) {
 		struct agenda_item *item = &q->agenda.items[n];
 		size_t before = q->agenda.count;
-		bool ready = item->due <= now || (item->urgent && !item->busy);
-		if (ready && !item->active && !item->refused &&
-		    (item->key == AGENDA_ANY ||
-		     dispatch_has_room(&q->dispatch, item->key, item->alone)))
+		if (!agenda_is_due(item, now) ||
+		    (refused && item->key == refused->key && item->alone == refused->alone))
+			;
+		else if (item->key == AGENDA_ANY ||
+			 dispatch_has_room(&q->dispatch, item->key, item->alone))
 			start(q, item);
+		else
+			refused = item;
+		/* No refusal is of an item behind this one: what is dropped moves none. */
 		n += q->agenda.count == before;
 	}
 }
@@ -373,7 +382,7 @@ add_name(void *ctx, char state, struct str id)
 static void
 wake_all(struct queue *q)
 {
-	q->dispatch.outages = (struct outage_list){0};
+	outage_clear(&q->dispatch.outages);
 	for (size_t n = 0; n < q->agenda.count; n++)
 		q->agenda.items[n].urgent = true;
 }
@@ -406,7 +415,7 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 		item->refused = false;
 		item->due = 0;
 		if (touched)
-			q->dispatch.outages = (struct outage_list){0};
+			outage_clear(&q->dispatch.outages);
 		break;
 	case WATCH_WAKE:
 		spool_walk(q->spool, add_name, q);
@@ -433,7 +442,7 @@ earlier(int64_t a, int64_t b)
 static int64_t
 next_wake(const struct queue *q)
 {
-	int64_t now = clock_ms(), wake = agenda_next_due(&q->agenda);
+	int64_t now = clock_ms(), wake = agenda_next_due(&q->agenda, now);
 
 	if (wake <= now && !dispatch_is_idle(&q->dispatch))
 		wake = now + BUSY_MAX_MS;
@@ -460,7 +469,10 @@ wait_and_listen(struct queue *q)
 
 	fds[0] = (struct pollfd){.fd = q->watch.names, .events = POLLIN};
 	fds[1] = (struct pollfd){.fd = q->watch.signals, .events = POLLIN};
-	int ready = poll(fds, 2 + dispatch_poll(&q->dispatch, fds + 2), poll_time(q));
+	nfds_t count = 2 + dispatch_poll(&q->dispatch, fds + 2);
+	int time = poll_time(q);
+	bool light = time >= LONG_MS && dispatch_is_idle(&q->dispatch);
+	int ready = (light ? nap_poll : poll)(fds, count, time);
 	q->rescan = q->rescan || (ready == 0 && q->watch.names < 0);
 	if (ready < 0)
 		return;
@@ -486,7 +498,8 @@ all_tried(const struct agenda *a)
 	for (size_t n = 0; n < a->count; n++)
 		if (a->items[n].busy)
 			return false;
-	return agenda_next_due(a) > clock_ms();
+	int64_t now = clock_ms();
+	return agenda_next_due(a, now) > now;
 }
 
 /* But for workers that take their leave of servers. */
@@ -513,7 +526,7 @@ reload(struct queue *q)
 		return;
 	q->spool->path = q->conf->spooldir;
 	dispatch_renew(&q->dispatch);
-	q->dispatch.outages = (struct outage_list){0};
+	outage_clear(&q->dispatch.outages);
 	log_info("configuration read again");
 }
 
@@ -569,7 +582,9 @@ run(struct queue *q)
 static bool
 is_wanted(const struct queue *q)
 {
-	return q->conf->defer ? agenda_next_due(&q->agenda) <= clock_ms() :
+	int64_t now = clock_ms();
+
+	return q->conf->defer ? agenda_next_due(&q->agenda, now) <= now :
 				agenda_live(&q->agenda) > 0;
 }
 

@@ -10,14 +10,14 @@
 #include "spool.h"
 
 struct agenda_item {
-	char id[SPOOL_ID + 1];
-	bool urgent;      /* an operator asked: due whatever the journal says */
-	bool active;      /* claimed: under way */
-	bool alone;       /* an attempt's (attempt.h) */
-	bool refused;     /* nothing that can be delivered: until it is touched */
-	uint16_t busy;    /* times in a row that somebody else had it locked */
-	uint32_t key;     /* of its destination (route.h); AGENDA_ANY: several, or not known */
-	int64_t due;      /* clock_ms */
+	char id[SPOOL_ID]; /* without a NUL */
+	int64_t due;       /* clock_ms */
+	uint32_t key;      /* of its destination (route.h); AGENDA_ANY: several, or not known */
+	uint16_t busy;     /* times in a row that somebody else had it locked */
+	bool urgent : 1;   /* an operator asked: due whatever the journal says */
+	bool active : 1;   /* claimed: under way */
+	bool alone : 1;    /* an attempt's (attempt.h) */
+	bool refused : 1;  /* nothing that can be delivered: until it is touched */
 };
 
 #define AGENDA_ANY UINT32_MAX
@@ -34,9 +34,11 @@ struct agenda_item *agenda_find(struct agenda *a, struct str id);
 void agenda_drop(struct agenda *a, struct str id);
 void agenda_free(struct agenda *a);
 
-/* The earliest due time of all that are neither active nor refused, an urgent one's is now;
- * INT64_MAX where there is none. */
-int64_t agenda_next_due(const struct agenda *a);
+/* Whether it could be started now: neither active nor refused, and its time has come, or an
+ * operator wants it. */
+bool agenda_is_due(const struct agenda_item *item, int64_t now);
+/* When the next one is due; of those that are so now, any one's time. INT64_MAX: none. */
+int64_t agenda_next_due(const struct agenda *a, int64_t now);
 /* How many are not refused. */
 size_t agenda_live(const struct agenda *a);
 

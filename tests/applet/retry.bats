@@ -84,11 +84,57 @@ second_passes() {
 	same "$(runner)" "$pid"
 }
 
-@test "it sleeps in less than 300 kB" {
+# Deferred letters, besides the one that is there.
+multiply() {
+	local file n
+	file=$(message)
+	for n in $(seq -f %08.0f "$1"); do cp "$file" "${file:0:-8}$n"; done
+}
+
+@test "it sleeps in less than 200 kB, with one message or a thousand" {
+	break_mailbox
+	write_conf 'spool_count_limit 0'
+	for count in 0 1000; do
+		send -odq "$me"
+		multiply $count
+		send -odi "$me"
+		pid=$(runner)
+		wait_for "! grep -L '^deferred' $spool/Q* | grep -q . && [ \"\$(processes $S)\" = $pid ]" 60
+		wait_for "[ \"\$(awk '/^Rss:/ { print (\$2 < 200) }' /proc/$pid/smaps_rollup)\" = 1 ]" 5
+		kill "$pid"
+		wait_for is_over
+		rm "$spool"/Q*
+	done
+}
+
+@test "asleep with deferred mail: not one system call, nothing written" {
+	type strace >/dev/null || skip 'needs strace'
 	break_mailbox
 	send -odi "$me"
-	size=$(awk '/^(RssAnon|RssShmem|VmData|VmStk)/ { if ($1 ~ /^Rss/) s += $2 } END { print s }' "/proc/$(runner)/status")
-	[ "$size" -lt 300 ] || fail "$size kB"
+	send -odi "$me"
+	pid=$(runner)
+	wait_for "[ \"\$(processes $S)\" = $pid ] && [ \$(grep -l ^deferred $spool/Q* | wc -l) = 2 ]"
+	second_passes
+	listed() { find "$S" ! -path "$S/out" ! -path "$S/before" ! -path "$S" -printf '%p %s %C@\n' | sort; }
+	listed >before
+	timeout 3 strace -f -o "$S/out" -p "$pid" 2>/dev/null || true
+	grep -q 'detached' out || fail "it was not seen"
+	same "$(wc -l <out)" 1
+	diff before <(listed)
+}
+
+@test "a retry appends at most 200 bytes, and writes nothing else" {
+	break_mailbox
+	send -odq -f "$(printf %0200d 0)@x.example" "$me"
+	flush
+	for n in 1 2 3; do
+		size=$(stat -c %s "$(message)")
+		cp "$(message)" before
+		flush
+		cmp -n "$size" before "$(message)"
+		[ $(($(stat -c %s "$(message)") - size)) -le 200 ]
+		spool_is Q
+	done
 }
 
 @test "the runner keeps none of its caller's descriptors" {
