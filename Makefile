@@ -141,6 +141,7 @@ help:
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'
 	@echo 'make bench      figures beside the floor; make bench-memory: peak memory;'
 	@echo '  bench-mailq: listing; bench-relay: a queue over TLS, beside other mail systems (fetched)'
+	@echo 'make stress     the queue under strain: 10,000 messages'
 	@echo 'make install    DESTDIR= PREFIX=/usr'
 
 FORCE:

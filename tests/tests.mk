@@ -40,7 +40,7 @@ CHECKS = order='scripts/check-order $(ORDER)' \
 	readme='scripts/check-readme' \
 	pages='scripts/check-pages'
 # tests/table: programs that print TAP.
-TABLES = flags exits messages hostile
+TABLES = flags exits messages hostile spool wakes strain
 # tests/hostile: the same, against servers.
 HOSTILE = replies tls smuggling
 BATS = $(patsubst tests/applet/%.bats,%,$(wildcard tests/applet/*.bats))
@@ -96,6 +96,12 @@ callers-table: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/callers/run table >$B/callers-table
 	@cp $B/callers-table tests/callers/TABLE.md
 
+# 10,000 messages, and more of all the rest that strains a queue.
+stress: $B/mtabox
+	@MTABOX=$(abspath $B/mtabox) tests/table/strain.py 2 10000
+	@MTABOX=$(abspath $B/mtabox) tests/table/spool.py 2 5000
+	@MTABOX=$(abspath $B/mtabox) tests/table/wakes.py 200
+
 # Figures, never asserted.
 bench: $B/mtabox $B/bench/floor
 	@MTABOX=$(abspath $B/mtabox) tests/bench/submit $B/bench/floor
@@ -119,4 +125,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test run-tests fault power test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay
+.PHONY: test stress run-tests fault power test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay

@@ -1,0 +1,119 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""No wake-up is missed: mail that is queued at any moment of a runner's end or start is delivered,
+by that runner or another, though nobody asks again; so is mail that inotify says nothing of. The
+runner is made slow by strace, so that there are many moments. usage: wakes.py [STEPS];
+prints TAP."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from box import Box, ME, MTABOX, Tap, read, same, until
+
+CALL = 0.002  # seconds that each call of a slow program takes at least
+LETTER = b"Subject: wake\n\nwake\n"
+
+
+def start(box, applet, *args, inject=f"all:delay_enter={int(CALL * 1e6)}"):
+    env = {"MTABOX_CONF": box.path("conf"), "PATH": "/usr/bin:/bin"}
+    program = subprocess.Popen(["strace", "-f", "-qq", "-o", box.path("calls"), "-e", "inject=" + inject,
+                                MTABOX, applet, *args], stdin=subprocess.PIPE, env=env)
+    with program.stdin as pipe:
+        if applet == "sendmail":
+            pipe.write(LETTER)
+    return program
+
+
+def queue(box, *args):
+    same("sendmail", box.sendmail([*args, ME], LETTER).status, 0)
+
+
+def empty(box):
+    until(lambda: not box.names(), "an empty queue")
+
+
+def at_its_end(box, steps):
+    """The first message is gone; what follows until the program has ended are so many moments."""
+    before, late, span = len(box.mailbox()), 0, 0
+    for step in range(steps):
+        queue(box, "-odq")
+        runner = start(box, "deliver", "-q")
+        empty(box)
+        if step == 0:
+            begun = time.monotonic()
+            same("the first runner", runner.wait(20), 0)
+            span = time.monotonic() - begun
+        time.sleep(1.2 * span * step / steps)
+        late += runner.poll() is not None
+        queue(box)
+        empty(box)
+        same("the runner", runner.wait(20), 0)
+    same("delivered", len(box.mailbox()) - before, 2 * steps)
+    same("some steps come before its end", late < steps, True)
+
+
+def at_its_start(box, steps):
+    before = len(box.mailbox())
+    for step in range(steps):
+        first = start(box, "sendmail", ME)
+        until(lambda: any(n[0] == "Q" for n in box.names()), "a commit")
+        time.sleep(100 * CALL * step / steps)
+        queue(box)
+        empty(box)
+        same("sendmail", first.wait(20), 0)
+    until(box.reap, "the end of all processes")
+    same("delivered", len(box.mailbox()) - before, 2 * steps)
+
+
+def without_inotify(box):
+    """It looks every few seconds."""
+    runner = start(box, "deliver", "-q15m", inject="inotify_init1:error=EMFILE")
+    until(lambda: b"signalfd" in read(box.path("calls")), "a runner")
+    until(lambda: b"poll(" in read(box.path("calls")), "its sleep")
+    queue(box, "-odq")
+    empty(box)
+    with open(f"/proc/{runner.pid}/task/{runner.pid}/children") as f:
+        os.kill(int(f.read()), signal.SIGTERM)
+    same("the runner", runner.wait(20), 0)
+
+
+def overflow(box):
+    """More happens while it does not run than the kernel keeps for it."""
+    with open("/proc/sys/fs/inotify/max_queued_events") as f:
+        most = int(f.read())
+    runner = subprocess.Popen(["deliver", "-q15m", "-C", box.path("conf")], executable=MTABOX)
+    queue(box, "-odq")
+    empty(box)
+    names = [box.path("spool", n) for n in ("other.1", "other.2")]
+    for name in names:
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+    runner.send_signal(signal.SIGSTOP)
+    for n in range(most + 2):
+        os.utime(names[n % 2])
+    queue(box, "-odq")
+    runner.send_signal(signal.SIGCONT)
+    until(lambda: not [n for n in box.names() if n[0] == "Q"], "an empty queue")
+    runner.terminate()
+    same("the runner", runner.wait(20), 0)
+
+
+def main():
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 25
+    tap = Tap()
+    if not shutil.which("strace"):
+        print("1..0 # SKIP needs strace")
+        return
+    with Box() as box:
+        box.configure(defer=False)
+        tap.test(f"at {steps} moments of its end", at_its_end, box, steps)
+        tap.test(f"at {steps} moments of its start", at_its_start, box, steps)
+        tap.test("without inotify", without_inotify, box)
+        tap.test("when inotify has lost events", overflow, box)
+    tap.end()
+
+
+if __name__ == "__main__":
+    main()
