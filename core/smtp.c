@@ -602,9 +602,10 @@ rcpt_reply(struct smtp *s, struct smtp_transaction *t)
 		refuse_rcpt(s, t, t->receive - RCPT);
 }
 
-/* All are refused since some were too many (Exim's recipients_max_reject): again, in parts. */
+/* All are refused since some were too many (Exim's recipients_max_reject): again, in parts, which
+ * have fewer each time, whatever the others were put off for. */
 static bool
-goes_in_parts(struct smtp_transaction *t, const struct outcome *o)
+goes_in_parts(struct smtp *s, struct smtp_transaction *t, const struct outcome *o)
 {
 	size_t count = t->m->rcpt_count;
 
@@ -614,6 +615,7 @@ goes_in_parts(struct smtp_transaction *t, const struct outcome *o)
 		if (t->m->state[i] == UNDECIDED)
 			t->m->state[i] = LATER;
 	t->undecided = 0;
+	s->rcpt_limit = t->accepted;
 	return true;
 }
 
@@ -623,7 +625,7 @@ data_reply(struct smtp *s, struct smtp_transaction *t)
 {
 	if (!is_class(s, 3)) {
 		struct outcome o = refusal(s);
-		if (!goes_in_parts(t, &o))
+		if (!goes_in_parts(s, t, &o))
 			decide_all(s, t, &o);
 		cut_short(s, t);
 	} else if (t->undecided > 0) {
@@ -661,7 +663,7 @@ bdat_reply(struct smtp *s, struct smtp_transaction *t)
 				 s->reply.text);
 		o.code = (unsigned short)code;
 		smtp_fail(s, &o);
-	} else if (!goes_in_parts(t, &o)) {
+	} else if (!goes_in_parts(s, t, &o)) {
 		decide_all(s, t, &o);
 	}
 }
