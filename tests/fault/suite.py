@@ -338,6 +338,10 @@ class Box:
         self.server = Server()
         self.template = {}
 
+    def close(self):
+        ctypes.CDLL(None).umount2(self.S.encode(), 2)  # MNT_DETACH
+        os.rmdir(self.S)
+
     def write(self, name, text):
         with open(f"{self.S}/{name}", "w") as f:
             f.write(text.format(S=self.S, port=self.server.port, inject=self.S + "/inject"))
@@ -850,6 +854,7 @@ def main(arguments):
         except Wrong as wrong:
             print(wrong, open(box.S + "/log").read())
             subprocess.run(["find", box.S, "-ls"])
+        box.close()
         return 0
     whole = arguments[:1] == ["all"]
     names = arguments[whole:] or [o.name for o in OPERATIONS]
