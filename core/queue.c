@@ -331,7 +331,8 @@ admit(struct queue *q)
 }
 
 /* No worker has room for it: others may have better luck meanwhile. Where its destination is
- * known it is due again as soon as there is room. */
+ * known it is due again as soon as there is room; but if there is, the system has no process for
+ * us. */
 static void
 make_way(struct queue *q, struct attempt *a)
 {
@@ -341,7 +342,7 @@ make_way(struct queue *q, struct attempt *a)
 	item->urgent = item->urgent || a->urgent;
 	item->busy = 1;
 	put_back(q, a, clock_ms());
-	if (item->key == AGENDA_ANY)
+	if (item->key == AGENDA_ANY || dispatch_has_room(&q->dispatch, item->key, item->alone))
 		item->due += BUSY_MS;
 }
 

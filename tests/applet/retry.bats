@@ -278,6 +278,20 @@ multiply() {
 	prints 'only root can deliver'
 }
 
+@test "the system has no process for a delivery: the runner waits, and does not spin" {
+	cp "$MTABOX" mtabox
+	write_conf 'smarthost smtp://127.0.0.1:1'
+	mkdir -m 700 spool
+	touch log
+	chmod 666 log
+	[ "$(id -u)" != 0 ] || chown nobody spool
+	letter | as_nobody ./mtabox sendmail -C "$conf" -odq a@x.example
+	# Ended by its time of 1 s on the processor, or else by the clock.
+	expect 124 as_nobody timeout 3 prlimit --cpu=1 prlimit --nproc=1 \
+		./mtabox deliver -C "$conf" -q
+	spool_is Q
+}
+
 # --- stopping -------------------------------------------------------------------------------
 
 @test "SIGTERM: the runner goes at once, the mail stays" {
