@@ -142,7 +142,7 @@ static const struct key keys[] = {
 	 "left free on the queue's file system; 0: nothing"},
 	{"connect_timeout", NULL, DURATION, FIELD(connect_timeout), 1, TIMEOUT_MAX, "30s",
 	 "for a server to take a connection"},
-	{"command_timeout", NULL, DURATION, FIELD(command_timeout), 1, TIMEOUT_MAX, "5m",
+	{"command_timeout", NULL, DURATION, FIELD(command_timeout), 1, TIMEOUT_MAX, "10m",
 	 "for a server to answer a command"},
 	{"resolver", NULL, RESOLVERS, FIELD(resolver), 0, 0, "",
 	 "name servers, with #port if not 53; empty: those of /etc/resolv.conf"},

@@ -75,7 +75,7 @@ test_defaults(void **state)
 		"spool_count_limit 2000  # default - ",
 		"spool_min_free 1M  # default - ",
 		"connect_timeout 30s  # default - ",
-		"command_timeout 5m  # default - ",
+		"command_timeout 10m  # default - ",
 		"port 25  # default - ",
 	};
 	struct conf c;
