@@ -553,6 +553,10 @@ settle_facts(struct attempt *a)
 		render_message_id(str_of(a->id), random, host, &message_id);
 		journal_print_facts(&now, date, buf_view(&message_id), host, &line);
 		append(a, buf_view(&line), KEPT);
+		/* Here, where nobody waits for it. */
+		log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", a->id,
+			 STR_ARG(a->envelope.sender), (unsigned long long)a->envelope.length,
+			 a->envelope.rcpt_count);
 		buf_free(&message_id);
 		buf_free(&line);
 	}

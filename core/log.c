@@ -9,20 +9,18 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 enum sink_kind { SINK_NONE, SINK_FILE, SINK_SYSLOG, SINK_KERNEL, SINK_STDERR };
 
 static struct {
-	const char *name, *tag, *role;
+	const char *name, *tag, *role, *host;
 	enum sink_kind kind;
 	int fd;
 	int session;
 	bool verbose, detached;
-} out = {"mtabox", "mtabox", "mtabox", SINK_NONE, -1, -1, false, false};
-static struct utsname machine; /* for a file's lines */
+} out = {"mtabox", "mtabox", "mtabox", "localhost", SINK_NONE, -1, -1, false, false};
 
 /* RFC 3164 priorities: facility mail (2), severities debug, info, warning, error. */
 static const unsigned char priority[] = {2 * 8 + 7, 2 * 8 + 6, 2 * 8 + 4, 2 * 8 + 3};
@@ -37,6 +35,12 @@ void
 log_tag(const char *tag)
 {
 	out.name = out.tag = tag;
+}
+
+void
+log_host(const char *host)
+{
+	out.host = host;
 }
 
 void
@@ -113,7 +117,6 @@ log_open(const char *path)
 		close(out.fd);
 	if (path && *path) {
 		out.kind = SINK_FILE;
-		uname(&machine);
 		out.fd = open_file(path);
 		if (out.fd >= 0)
 			return 0;
@@ -150,7 +153,7 @@ prefix(char *dst, size_t cap, enum log_level level)
 		struct calendar c = calendar_at(time(NULL));
 		return fmt_print(dst, cap, "%04lld-%02u-%02uT%02u:%02u:%02uZ %s %s/%s[%ld]: ",
 				 (long long)c.year, c.month, c.day, c.hour, c.minute, c.second,
-				 machine.nodename, out.tag, out.role, pid);
+				 out.host, out.tag, out.role, pid);
 	}
 	case SINK_SYSLOG:
 	case SINK_KERNEL:

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -136,7 +135,6 @@ static int
 load_conf(struct site *s)
 {
 	struct buf text = {0};
-	struct utsname machine;
 	int status;
 
 	s->fatal = false;
@@ -148,8 +146,9 @@ load_conf(struct site *s)
 		conf_set(&s->conf, s->options->setting[n], "-O", complain, s);
 	buf_free(&text);
 	read_mailname(s);
-	uname(&machine);
-	conf_finish(&s->conf, machine.nodename, complain, s);
+	uname(&s->machine);
+	log_host(s->machine.nodename);
+	conf_finish(&s->conf, s->machine.nodename, complain, s);
 	if (status == 0 && s->fatal) {
 		log_error("no mail is accepted until this is corrected");
 		status = EX_CONFIG;

@@ -462,10 +462,8 @@ submit_commit(struct intake *i, char id[SPOOL_ID + 1])
 		/* From here on the mail is ours. */
 		memcpy(id, i->draft.id, SPOOL_ID + 1);
 		log_role("pickup");
-		log_info("%s: uid=%u from=<%.*s>", id, i->envelope.uid, STR_ARG(i->sender));
-		log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", id,
-			 STR_ARG(i->sender), (unsigned long long)i->envelope.length,
-			 count_recipients(i));
+		log_info("%s: uid=%u from=<%.*s>", id, (unsigned)i->envelope.uid,
+			 STR_ARG(i->sender));
 	}
 	close_intake(i);
 	return status;

@@ -15,13 +15,15 @@
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* The name in front of each line on standard error, and what stands for the role as long as
- * none is set: the applet's. Borrowed for ever, like the next two. */
+ * none is set: the applet's. Borrowed for ever, like the next three. */
 void log_name(const char *name);
 /* Instead of "mtabox" and of the applet's name: -L's. */
 void log_tag(const char *tag);
 /* What this process does, in the words of log tools; a line of the log begins with
  * "mtabox/qmgr[12]: ". */
 void log_role(const char *role);
+/* The machine's name, for the lines of a file. */
+void log_host(const char *host);
 
 /* Shows LOG_DEBUG and LOG_INFO on standard error as well (-v). */
 void log_verbose(bool on);

@@ -14,6 +14,7 @@
 #include "user.h"
 
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 enum { SITE_SETTINGS = 64 }; /* -O on one command line */
 
@@ -36,6 +37,7 @@ struct site {
 	bool alias_unreadable;               /* and that was said */
 	struct rewrite_users users;
 	struct buf users_text;
+	struct utsname machine;
 	struct user_file passwd;
 	struct user self;                    /* the real user */
 	bool fatal;                          /* a complaint that concerns security */
