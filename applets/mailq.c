@@ -270,8 +270,9 @@ put_range(struct job *j, uint64_t at, uint64_t end)
 			complain_errno(j, "read it");
 			return;
 		}
-		/* A character that goes on behind the piece is the next one's. */
-		if ((uint64_t)got < end - at)
+		/* A character that goes on behind the piece is the next one's; but not where the
+		 * file has become shorter. */
+		if ((size_t)got == sizeof piece && (uint64_t)got < end - at)
 			for (got--; got > (ssize_t)sizeof piece - 4 &&
 				    (piece[got] & 0xc0) == 0x80;)
 				got--;
