@@ -81,7 +81,7 @@ class Client:
     def post(self, message, *rcpts):
         self.call("sendmail", "-odq", "-i", *rcpts, stdin=message.text)
         log = read(self.folder + "/log").decode()
-        self.ids[message.mark] = re.findall(r"sendmail\S+ (\w+): from", log)[-1]
+        self.ids[message.mark] = re.findall(r" (\w+): uid=\d+ from=", log)[-1]
 
     def deliver(self):
         """Tries all that waits once."""
