@@ -822,6 +822,34 @@ is_awaited(const struct smtp *s)
 	return s->state != AT_READY || is_answer_due(s);
 }
 
+/* A server that does not want the rest of a message may say so before it has heard it: the message
+ * is refused, for it cannot have taken what it does not have. 50x is no word on a message; and of
+ * LMTP's verdicts this would be the first one only. */
+static bool
+refuses_body(const struct smtp *s)
+{
+	const struct smtp_transaction *t = &s->tx[0];
+
+	return s->tx_count > 0 && t->body && !t->back && !s->config->lmtp && is_class(s, 5) &&
+	       s->reply.code >= 510;
+}
+
+/* What answers nothing could be taken for the answer to something: no more of this. */
+static void
+early_reply(struct smtp *s)
+{
+	struct outcome o = refusal(s);
+	bool refused = refuses_body(s);
+
+	if (refused && !wants_login(s, &o))
+		decide_all(s, &s->tx[0], &o);
+	o = outcome_make(TEMPFAIL, 5, 0, "the server spoke out of turn: %u %s", s->reply.code,
+			 s->reply.text);
+	o.code = (unsigned short)s->reply.code;
+	smtp_fail(s, &o);
+	s->stumbled = s->stumbled && !refused;
+}
+
 static void
 take_reply(struct smtp *s)
 {
@@ -829,11 +857,7 @@ take_reply(struct smtp *s)
 		struct outcome o = refusal(s);
 		end_session(s, &o);
 	} else if (s->early) {
-		struct outcome o = outcome_make(TEMPFAIL, 5, 0,
-						"the server spoke out of turn: %u %s",
-						s->reply.code, s->reply.text);
-		o.code = (unsigned short)s->reply.code;
-		smtp_fail(s, &o);
+		early_reply(s);
 	} else {
 		states[s->state].reply(s);
 	}
