@@ -41,7 +41,7 @@ find(const struct crew *c, uint32_t key, const struct route *r, bool alone)
 		struct crew_worker *w = &c->slot[n];
 		if (!w->pid || w->local || w->failed || w->alone != alone)
 			continue;
-		if (alone || (w->route.key == key && (!r || route_same(&w->route, r))))
+		if (alone || w->route.key == key && (!r || route_same(&w->route, r)))
 			return w;
 	}
 	return NULL;
@@ -71,7 +71,7 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 	struct worker_link parent;
 	pid_t runner = getpid();
 
-	errno = EAGAIN;
+	errno = 0;
 	if ((local ? c->locals : c->relays) >= c->limit)
 		return NULL;
 	while (w->pid)
@@ -95,14 +95,15 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 		signal(SIGHUP, SIG_IGN);
 		return NULL;
 	}
+	int err = errno;
 	worker_close(child);
 	if (*pid < 0) {
 		worker_close(&parent);
+		errno = err;
 		return NULL;
 	}
 	*w = (struct crew_worker){
 		.pid = *pid, .number = (unsigned char)(w - c->slot), .link = parent, .local = local,
-		.deadline = INT64_MAX,
 	};
 	(*(local ? &c->locals : &c->relays))++;
 	return w;
@@ -127,6 +128,7 @@ crew_relay(struct crew *c, const struct conf *conf, const struct route *r, bool 
 	struct worker_link child;
 	pid_t pid = -1;
 
+	errno = 0;
 	if (w)
 		return takes_more(w) ? w : NULL;
 	w = start(c, false, -1, &child, &pid);

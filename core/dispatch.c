@@ -11,8 +11,9 @@
 
 enum {
 	RETURNS = 3,       /* times that a message comes back untried before it waits */
-	LOCAL_MS = 4 * 60 * 1000, /* without a word from a local worker */
-	RELAY_MS = 2 * 3600 * 1000, /* or from a relay: a large message on a slow line */
+	/* Without a word from a worker, and a millisecond more for each byte in its hands. */
+	LOCAL_MS = 4 * 60 * 1000,
+	RELAY_MS = 2 * 3600 * 1000,
 };
 
 /* --- messages --------------------------------------------------------------------------- */
@@ -183,6 +184,39 @@ fill_job(struct dispatch *d, struct attempt *a, size_t first, const struct crew_
 	buf_release(end);
 }
 
+/* The recipients of a that w still has: a verdict for each, or with o NULL back to waiting. */
+static void
+take_back(struct attempt *a, const struct crew_worker *w, const struct outcome *o)
+{
+	struct outcome unlucky = outcome_make(TEMPFAIL, 4, 2,
+					      "the connection ended before its turn, repeatedly");
+	unsigned char mark = mark_of(w);
+	bool any = memchr(a->mark, mark, a->journal.count) != NULL;
+
+	if (any && !o && ++a->returned > RETURNS)
+		o = &unlucky;
+	for (size_t n = 0; n < a->journal.count && any; n++) {
+		if (a->mark[n] != mark)
+			continue;
+		if (o)
+			attempt_record(a, n, o, (struct str){0});
+		else
+			attempt_untake(a, n);
+	}
+}
+
+/* A worker has time limits of its own. This one is for what stops it altogether: a file
+ * system that hangs, a recipient who halts his own delivery, a server that takes a byte now and
+ * then. */
+static void
+renew_deadline(const struct dispatch *d, struct crew_worker *w)
+{
+	w->deadline = clock_ms() + (w->local ? LOCAL_MS : RELAY_MS);
+	for (const struct attempt *a = d->attempts; a; a = a->next)
+		if (crew_has_job(w, a->number))
+			w->deadline += (int64_t)a->envelope.length;
+}
+
 static void
 send_job(struct dispatch *d, struct attempt *a, size_t first, struct crew_worker *w)
 {
@@ -202,16 +236,31 @@ send_job(struct dispatch *d, struct attempt *a, size_t first, struct crew_worker
 	job.by_data = a->retried || d->only_once;
 	job.tail = buf_view(&c.tail);
 	parcel_print(&job, &payload);
-	w->job[w->jobs++] = a->number;
-	/* Where the worker is gone, its end is heard of like any other. */
-	worker_send(&w->link, &(struct worker_frame){
+	struct worker_frame frame = {
 		.kind = WORKER_JOB, .job = a->number, .payload = buf_view(&payload),
 		.fd = a->claim.fd,
-	});
+	};
+	if (worker_send(&w->link, &frame)) {
+		struct outcome o = outcome_from_errno(errno, "handing it to a delivery process");
+		take_back(a, w, &o);
+	} else {
+		w->job[w->jobs++] = a->number;
+	}
+	renew_deadline(d, w);
 	parcel_free(&job);
 	buf_free(&addresses);
 	buf_free(&payload);
 	attempt_free_content(&c);
+}
+
+/* There is no worker: not now, or the system has no process for one. */
+static void
+on_refusal(struct attempt *a, size_t n, struct str relay)
+{
+	if (errno == 0)
+		return;
+	struct outcome o = outcome_from_errno(errno, "starting a delivery process");
+	attempt_record(a, n, &o, relay);
 }
 
 static void
@@ -222,7 +271,9 @@ assign_relay(struct dispatch *d, struct attempt *a, size_t n, const struct route
 
 	if (dead)
 		attempt_record(a, n, dead, (struct str){0});
-	else if (w && !crew_has_job(w, a->number))
+	else if (!w)
+		on_refusal(a, n, STR("none"));
+	else if (!crew_has_job(w, a->number))
 		send_job(d, a, n, w);
 	if (w && a->alone)
 		finish(w);
@@ -257,9 +308,9 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 	if (w) {
 		w->alias = alias || rcpt.kind == JOURNAL_ALIAS_PART;
 		attempt_take(a, n, mark_of(w));
-	} else if (errno != EAGAIN) {
-		struct outcome o = outcome_from_errno(errno, "starting a delivery process");
-		attempt_record(a, n, &o, STR("local"));
+		renew_deadline(d, w);
+	} else {
+		on_refusal(a, n, STR("local"));
 	}
 	attempt_free_content(&c);
 	buf_free(&full);
@@ -288,27 +339,6 @@ find_attempt(struct dispatch *d, uint32_t number)
 		if (a->number == number)
 			return a;
 	return NULL;
-}
-
-/* The recipients of a that w still has: a verdict for each, or with o NULL back to waiting. */
-static void
-take_back(struct attempt *a, const struct crew_worker *w, const struct outcome *o)
-{
-	struct outcome unlucky = outcome_make(TEMPFAIL, 4, 2,
-					      "the connection ended before its turn, repeatedly");
-	unsigned char mark = mark_of(w);
-	bool any = memchr(a->mark, mark, a->journal.count) != NULL;
-
-	if (any && !o && ++a->returned > RETURNS)
-		o = &unlucky;
-	for (size_t n = 0; n < a->journal.count && any; n++) {
-		if (a->mark[n] != mark)
-			continue;
-		if (o)
-			attempt_record(a, n, o, (struct str){0});
-		else
-			attempt_untake(a, n);
-	}
 }
 
 static void
@@ -433,14 +463,6 @@ on_end(struct dispatch *d, struct crew_worker *w)
 	}
 }
 
-/* A worker has time limits of its own. This one is for what stops it altogether: a file
- * system that hangs, a recipient who halts his own delivery. */
-static void
-renew_deadline(struct crew_worker *w)
-{
-	w->deadline = clock_ms() + (w->local ? LOCAL_MS : RELAY_MS);
-}
-
 static void
 listen_to(struct dispatch *d, struct crew_worker *w)
 {
@@ -448,8 +470,8 @@ listen_to(struct dispatch *d, struct crew_worker *w)
 	int got;
 
 	while ((got = worker_receive(&w->link, &f)) > 0) {
-		renew_deadline(w);
 		on_frame(d, w, &f);
+		renew_deadline(d, w);
 	}
 	if (got < 0)
 		on_end(d, w);

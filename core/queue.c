@@ -331,8 +331,7 @@ admit(struct queue *q)
 }
 
 /* No worker has room for it: others may have better luck meanwhile. Where its destination is
- * known it is due again as soon as there is room; but if there is, the system has no process for
- * us. */
+ * known it is due again as soon as there is room, as far as the key can tell. */
 static void
 make_way(struct queue *q, struct attempt *a)
 {

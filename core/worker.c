@@ -185,7 +185,8 @@ worker_send(struct worker_link *l, const struct worker_frame *frame)
 	buf_add(&l->out, &h, sizeof h);
 	buf_str(&l->out, frame->relay);
 	buf_str(&l->out, frame->payload);
-	return worker_flush(l);
+	worker_flush(l);
+	return 0;
 }
 
 /* Keeps the one descriptor that may come with a frame. -1: there were more. */

@@ -22,7 +22,7 @@ struct crew_worker {
 	uint32_t job[CREW_JOBS]; /* their numbers, oldest first */
 	unsigned jobs;
 	bool failed;             /* its destination cannot be used: it is on its way out */
-	int64_t deadline;        /* clock_ms: the queue's, for a word from it */
+	int64_t deadline;        /* clock_ms: dispatch's, for a word from it */
 	bool keeps_lock;         /* local: waits for our word that its verdict is on disk */
 	struct route route;      /* of its destination */
 	char domain[256];        /* of that route */
@@ -39,14 +39,15 @@ void crew_init(struct crew *c, size_t limit);
 void crew_free(struct crew *c); /* ends all that are still at work */
 
 /* The relay worker for this route that can take one more job: the one there is, or a new one;
- * alone: one for this job and no other, of which there is one at a time. NULL: not now. */
+ * alone: one for this job and no other, of which each route has one at a time. NULL: not now, or
+ * with errno not 0 the system said no. */
 struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
 			       bool alone) __attribute__((hot));
 
 /* Whether there is likely to be room for mail of this key (route.h). */
 bool crew_has_room(const struct crew *c, uint32_t key, bool alone);
 
-/* Starts a delivery to a mailbox. NULL: not now, or with errno not EAGAIN the system said no. */
+/* Starts a delivery to a mailbox. NULL as above. */
 struct crew_worker *crew_local(struct crew *c, const struct local_job *job);
 
 bool crew_has_job(const struct crew_worker *w, uint32_t job);

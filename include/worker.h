@@ -53,9 +53,10 @@ int worker_pair(struct worker_link *parent, struct worker_link *child);
 void worker_close(struct worker_link *l);
 
 /* Puts a frame (and a copy of frame->fd, if >= 0) into the out buffer and sends what goes
- * without waiting. 0, or -1 with errno: the other end is gone, or (nothing was put) the
- * payload is over LIMIT_ENVELOPE, or two descriptors wait already. */
+ * without waiting. 0, or -1 with errno: nothing was put, for the payload is over
+ * LIMIT_ENVELOPE, two descriptors wait already, or there is none for the copy. */
 int worker_send(struct worker_link *l, const struct worker_frame *frame);
+/* 0, or -1 with errno: the other end is gone, as worker_receive finds, too. */
 int worker_flush(struct worker_link *l);
 bool worker_wants_write(const struct worker_link *l);
 
