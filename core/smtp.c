@@ -830,8 +830,8 @@ refuses_body(const struct smtp *s)
 {
 	const struct smtp_transaction *t = &s->tx[0];
 
-	return s->tx_count > 0 && t->body && !t->back && !s->config->lmtp && is_class(s, 5) &&
-	       s->reply.code >= 510;
+	return s->tx_count > 0 && t->body && s->out_end == 0 && !t->back &&
+	       !s->config->lmtp && is_class(s, 5) && s->reply.code >= 510;
 }
 
 /* What answers nothing could be taken for the answer to something: no more of this. */
