@@ -41,7 +41,7 @@ find(const struct crew *c, uint32_t key, const struct route *r, bool alone)
 		struct crew_worker *w = &c->slot[n];
 		if (!w->pid || w->local || w->failed || w->alone != alone)
 			continue;
-		if (alone || w->route.key == key && (!r || route_same(&w->route, r)))
+		if (w->route.key == key && (!r || route_same(&w->route, r)))
 			return w;
 	}
 	return NULL;

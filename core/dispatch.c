@@ -16,6 +16,8 @@ enum {
 	RELAY_MS = 2 * 3600 * 1000,
 };
 
+static const char died[] = "the delivery process died";
+
 /* --- messages --------------------------------------------------------------------------- */
 
 size_t
@@ -69,6 +71,19 @@ dispatch_drop(struct dispatch *d, struct attempt *a)
 	d->attempt_count--;
 	attempt_close(a);
 	buf_release(a);
+}
+
+bool
+dispatch_is_suspect(const struct attempt *a)
+{
+	for (size_t n = 0; n < a->journal.count; n++) {
+		const struct journal_rcpt *r = &a->journal.rcpts[n];
+		struct outcome last = journal_outcome(r);
+		if (r->fate == JOURNAL_PENDING &&
+		    (r->attempts ? strcmp(last.text, died) == 0 : a->retried))
+			return true;
+	}
+	return false;
 }
 
 bool
@@ -452,14 +467,14 @@ on_end(struct dispatch *d, struct crew_worker *w)
 {
 	struct crew_worker last = *w;
 	bool orderly = crew_end(&d->crew, w);
-	struct outcome died = outcome_make(TEMPFAIL, 3, 0, "the delivery process died");
+	struct outcome why = outcome_make(TEMPFAIL, 3, 0, "%s", died);
 
 	if (!orderly)
 		log_error("a delivery process died");
 	for (struct attempt *a = d->attempts; a; a = a->next) {
 		bool in_hand = last.jobs && last.job[0] == a->number;
 		a->alone = a->alone || (!orderly && !last.local && in_hand);
-		take_back(a, w, last.local || (!orderly && in_hand) ? &died : NULL);
+		take_back(a, w, last.local || (!orderly && in_hand) ? &why : NULL);
 	}
 }
 

@@ -186,6 +186,7 @@ put_back(struct queue *q, struct attempt *a, int64_t due)
 	item->due = due;
 	item->key = key_of(q, a);
 	item->alone = a->alone;
+	item->known = true;
 	dispatch_drop(&q->dispatch, a);
 }
 
@@ -284,7 +285,7 @@ start(struct queue *q, struct agenda_item *item)
 		item->busy = 0;
 		dispatch_add(&q->dispatch, a);
 		a->urgent = item->urgent;
-		a->alone = item->alone;
+		a->alone = item->alone || (!item->known && dispatch_is_suspect(a));
 		item->urgent = false;
 		plan(q, a, a->urgent);
 		/* At once: whether there is room for the next one depends on it. */

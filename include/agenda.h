@@ -17,6 +17,7 @@ struct agenda_item {
 	bool urgent : 1;   /* an operator asked: due whatever the journal says */
 	bool active : 1;   /* claimed: under way */
 	bool alone : 1;    /* an attempt's (attempt.h) */
+	bool known : 1;    /* it has been claimed before */
 	bool refused : 1;  /* nothing that can be delivered: until it is touched */
 };
 

@@ -38,6 +38,10 @@ void dispatch_add(struct dispatch *d, struct attempt *a);
 /* Closes and frees it. */
 void dispatch_drop(struct dispatch *d, struct attempt *a);
 
+/* Whether the last process that had a before this claim died of it, or nobody lived to say what
+ * became of that. */
+bool dispatch_is_suspect(const struct attempt *a);
+
 /* Where recipient n goes. */
 struct route dispatch_route(const struct dispatch *d, const struct attempt *a, size_t n);
 
