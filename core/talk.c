@@ -59,6 +59,18 @@ make_piece(struct talk *t)
 	return n > 0;
 }
 
+/* What the server has said, if there is something. */
+static bool
+hear(struct talk *t)
+{
+	char in[INPUT];
+
+	size_t n = channel_read(&t->channel, in, sizeof in);
+	smtp_input(&t->smtp, (struct str){in, n});
+	check_channel(t);
+	return n > 0;
+}
+
 /* Puts as much of the body on the wire as it takes. */
 static void
 send_body(struct talk *t)
@@ -71,9 +83,14 @@ send_body(struct talk *t)
 				return;
 			t->piece_start += n;
 		}
-	} while (make_piece(t));
-	t->body_begun = false;
-	smtp_body_done(&t->smtp);
+		if (!make_piece(t)) {
+			t->body_begun = false;
+			smtp_body_done(&t->smtp);
+			return;
+		}
+		/* There is more to come: an answer now is one to what the server does not have. */
+		hear(t);
+	} while (smtp_want(&t->smtp) & SMTP_BODY);
 }
 
 static void
@@ -89,8 +106,6 @@ time_out(struct talk *t)
 static bool
 move(struct talk *t)
 {
-	char in[INPUT];
-
 	if (smtp_want(&t->smtp) & SMTP_STARTTLS)
 		start_tls(t);
 	if ((smtp_want(&t->smtp) & SMTP_MESSAGE) && !t->finishing)
@@ -99,10 +114,7 @@ move(struct talk *t)
 	if (smtp_want(&t->smtp) & SMTP_BODY)
 		send_body(t);
 	send_output(t);
-	size_t n = channel_read(&t->channel, in, sizeof in);
-	smtp_input(&t->smtp, (struct str){in, n});
-	check_channel(t);
-	return n > 0;
+	return hear(t);
 }
 
 static int64_t

@@ -34,7 +34,7 @@ struct talk {
 	struct channel channel;
 	struct smtp smtp;
 	bool tls_failed;       /* the handshake */
-	bool body_begun, body_over;
+	bool body_begun;
 	char piece[8 << 10];   /* made for the wire, not yet sent */
 	size_t piece_start, piece_end;
 	bool finishing;        /* nothing more will come */

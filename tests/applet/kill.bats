@@ -88,6 +88,13 @@ put_right() {
 	put_right 2
 }
 
+@test "a .lock of who was killed: it stops no mail, and goes with the next" {
+	fragment
+	[ -e "mail/$me.lock" ] || fail 'no .lock is left'
+	put_right 2
+	[ ! -e "mail/$me.lock" ] || fail 'a .lock is left'
+}
+
 @test "half a message with other mail behind it: it is blanked, that mail stays" {
 	fragment
 	printf '\nFrom ann Thu Jan  1 00:00:00 1970\n\nforeign mail\n\n' >>"mail/$me"

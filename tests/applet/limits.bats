@@ -268,6 +268,63 @@ nothing_was_deferred() { has_not "$S/log" status=deferred; }
 	wait $runner
 }
 
+# held N: so many workers of $runner have been held at a server; $workers.
+held() {
+	"$MTABOX" deliver -C "$conf" -q </dev/null >"$S/out" 2>"$S/err" 3>&- &
+	runner=$!
+	wait_for "[ \$(cat '$S'/*/events | grep -c 'stall mail') = $1 ]"
+	workers=$(cat "/proc/$runner/task/$runner/children")
+}
+
+# On a connection of its own.
+poison_is_alone() {
+	same "$(grep -ac '^MAIL' "$(grep -lF 'FROM:<poison@' "$1"/text.* | tail -n 1)")" 1
+}
+
+@test "a message that killed its worker, or the runner, goes alone in later runs as well" {
+	local runner workers victim
+	for victim in worker runner; do
+		echo "$victim"
+		next_case
+		limited 'mail#1=stall' ehlo=8BITMIME
+		poison
+		mails 3
+		# What comes next is another worker's, and is held, too.
+		held 1
+		if [ $victim = runner ]; then kill -9 $runner; else kill -9 $workers; fi
+		wait $runner || true
+		[ $victim = runner ] || mails 3
+		flush
+		queue_is_empty
+		same "$(cat "$S"/server/envelope.* | grep -c '<poison@')" 2
+		same "$(cat "$S"/server/envelope.* | grep -c '<a@')" $([ $victim = runner ] && echo 3 || echo 6)
+		poison_is_alone "$S/server"
+	done
+}
+
+@test "a message that goes alone and does not end keeps up neither its destination nor others" {
+	local runner workers other
+	serve other 'mail#1=stall'
+	other=$port
+	serve server 'mail:poison=stall'
+	relay "smtp://127.0.0.1:$port" "smarthost smtp://127.0.0.1:$other from=*@y.example"
+	poison
+	letter | expect 0 sendmail -odq -f poison@y.example poison@x.example
+	held 2
+	kill -9 $workers
+	wait $runner
+	same "$(grep -c 'delivery process died)' "$S/log")" 2
+	relay "smtp://127.0.0.1:$port" "smarthost smtp://127.0.0.1:$other from=*@y.example" \
+		'command_timeout 30'
+	mails 3
+	: >"$S/server/events"
+	held 1
+	wait_for '[ "$(spool_states)" = Q ]'
+	kept server 3
+	kept other 1
+	kill -9 $runner
+}
+
 # --- several servers ------------------------------------------------------------------------
 
 # two_smarthosts KEY=VALUE... -- KEY=VALUE...: the servers first and second.
@@ -350,6 +407,43 @@ two_smarthosts() {
 	try_all
 	deferred a@x.example "the server wants TLS: use smtp+starttls://: Must issue"
 	delivered 0
+}
+
+# --- a refusal in mid-message ----------------------------------------------------------------
+
+# refused_in_body EHLO ACTION: a large message is refused before its end; the next ones go.
+refused_in_body() {
+	next_case
+	limited "ehlo=$1" "body#1=$2"
+	{ letter; head -c 20000000 /dev/zero | tr '\0' 'y' | fold -w 70; echo; } >"$S/large"
+	expect 0 sendmail -odq -f "$me@router.example" large@x.example <"$S/large"
+	oldest "$me@"
+	mails 2
+	try_all
+}
+
+@test "552 before the message is whole: a bounce, and the others go" {
+	local ehlo action
+	for ehlo in 'PIPELINING|8BITMIME|SIZE' 'PIPELINING|CHUNKING'; do
+		for action in '552 5.3.4 too much' 'bye:552 5.3.4 too much' 'bye:554 5.6.0|what|is this'; do
+			echo "$ehlo $action"
+			refused_in_body "$ehlo" "$action"
+			bounced large@x.example "${action:$((${#action} - 4))}"
+			got_once server 2 a@x.example
+			nothing_was_deferred
+			queue_is_empty
+		done
+	done
+}
+
+@test "any other word before the message is whole: it waits" {
+	local action
+	for action in '250 2.0.0 taken' 'bye:250 2.0.0 taken' '452 4.3.1 full' '500 5.5.1 what?'; do
+		echo "$action"
+		refused_in_body 'PIPELINING|CHUNKING' "$action"
+		deferred large@x.example ""
+		got_once server 2 a@x.example
+	done
 }
 
 @test "530 lives as long as a refused login, 550 is a bounce" {

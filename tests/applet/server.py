@@ -31,6 +31,7 @@ as commands. ACTION is one of
 
     550 5.1.1 no        this reply ("|" between its lines); the connection ends after a 421
     hangup              closes without a word
+    bye:TEXT            this reply, and closes
     stall               stays silent until the client has gone
     trickle             a byte of a reply that never ends every half second, and does not read
     flood               1 MB of reply in one line
@@ -324,6 +325,9 @@ class Session:
         if stage in ("handshake", "body") or action in ("hold", "stall", "trickle", "await"):
             self.event(action, stage)
         if action == "hangup":
+            raise Gone
+        if action.startswith("bye:"):
+            self.reply(action[4:])
             raise Gone
         if action == "stall":
             self.stall(stage)
