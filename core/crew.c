@@ -122,7 +122,8 @@ destination(const struct conf *c, const struct route *r)
 }
 
 struct crew_worker *
-crew_relay(struct crew *c, const struct conf *conf, const struct route *r, bool alone)
+crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
+	   const struct outage_list *hosts, bool alone)
 {
 	struct crew_worker *w = find(c, r->key, r, alone);
 	struct worker_link child;
@@ -134,7 +135,7 @@ crew_relay(struct crew *c, const struct conf *conf, const struct route *r, bool 
 	w = start(c, false, -1, &child, &pid);
 	if (pid == 0) {
 		struct destination to = destination(conf, r);
-		relay_run(conf, &to, &child);
+		relay_run(conf, &to, hosts, &child);
 	}
 	if (w) {
 		w->alone = alone;

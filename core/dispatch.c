@@ -34,10 +34,17 @@ dispatch_init(struct dispatch *d, const struct site *site)
 }
 
 void
+dispatch_forgive(struct dispatch *d)
+{
+	outage_clear(&d->outages);
+	outage_clear(&d->hosts);
+}
+
+void
 dispatch_free(struct dispatch *d)
 {
 	crew_free(&d->crew);
-	outage_clear(&d->outages);
+	dispatch_forgive(d);
 }
 
 void
@@ -282,7 +289,8 @@ static void
 assign_relay(struct dispatch *d, struct attempt *a, size_t n, const struct route *r)
 {
 	const struct outcome *dead = outage_find(&d->outages, r, clock_ms());
-	struct crew_worker *w = dead ? NULL : crew_relay(&d->crew, &d->site->conf, r, a->alone);
+	struct crew_worker *w = dead ? NULL :
+		crew_relay(&d->crew, &d->site->conf, r, &d->hosts, a->alone);
 
 	if (dead)
 		attempt_record(a, n, dead, (struct str){0});
@@ -357,14 +365,31 @@ find_attempt(struct dispatch *d, uint32_t number)
 }
 
 static void
-on_session(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f)
+on_outage(const struct dispatch *d, struct outage_list *l, const struct route *r,
+	  const struct outcome *why)
 {
 	const struct conf *c = &d->site->conf;
 
+	if (why->verdict == TEMPFAIL)
+		outage_add(l, r, clock_ms(), (int64_t)c->retry_min * 1000,
+			   (int64_t)c->retry_max * 1000, why);
+}
+
+/* A worker that was taken over could say it of any host: whose mail then waits for as long as
+ * that worker goes on saying so, and no longer than retry_min. */
+static void
+on_host(struct dispatch *d, const struct worker_frame *f)
+{
+	struct route host = outage_host(f->relay);
+
+	on_outage(d, &d->hosts, &host, &f->outcome);
+}
+
+static void
+on_session(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f)
+{
 	w->failed = true;
-	if (f->outcome.verdict == TEMPFAIL)
-		outage_add(&d->outages, &w->route, clock_ms(), (int64_t)c->retry_min * 1000,
-			   (int64_t)c->retry_max * 1000, &f->outcome);
+	on_outage(d, &d->outages, &w->route, &f->outcome);
 	for (struct attempt *a = d->attempts; a; a = a->next)
 		take_back(a, w, &f->outcome);
 }
@@ -445,6 +470,8 @@ on_frame(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f
 		close(f->fd);
 	if (f->kind == WORKER_SESSION && !w->local) {
 		on_session(d, w, f);
+	} else if (f->kind == WORKER_HOST && !w->local) {
+		on_host(d, f);
 	} else if (f->kind == WORKER_DONE && its_job && !w->local) {
 		on_done(a, w, f);
 	} else if (f->kind == WORKER_MAILBOX && its_own && w->local) {

@@ -74,6 +74,12 @@ outage_find(const struct outage_list *l, const struct route *r, int64_t now)
 	return o && o->until > now ? &o->why : NULL;
 }
 
+struct route
+outage_host(struct str address)
+{
+	return (struct route){.kind = ROUTE_MX, .domain = address};
+}
+
 bool
 outage_may_be(const struct outage_list *l, uint32_t key, int64_t now)
 {

@@ -383,7 +383,7 @@ add_name(void *ctx, char state, struct str id)
 static void
 wake_all(struct queue *q)
 {
-	outage_clear(&q->dispatch.outages);
+	dispatch_forgive(&q->dispatch);
 	for (size_t n = 0; n < q->agenda.count; n++)
 		q->agenda.items[n].urgent = true;
 }
@@ -416,7 +416,7 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 		item->refused = false;
 		item->due = 0;
 		if (touched)
-			outage_clear(&q->dispatch.outages);
+			dispatch_forgive(&q->dispatch);
 		break;
 	case WATCH_WAKE:
 		spool_walk(q->spool, add_name, q);
@@ -527,7 +527,7 @@ reload(struct queue *q)
 		return;
 	q->spool->path = q->conf->spooldir;
 	dispatch_renew(&q->dispatch);
-	outage_clear(&q->dispatch.outages);
+	dispatch_forgive(&q->dispatch);
 	log_info("configuration read again");
 }
 

@@ -289,6 +289,7 @@ converse(struct reach *r, const struct dns_address *a, struct outcome *why)
 	int fd = dial(r, a, why);
 	if (fd < 0) {
 		log_debug("%s", why->text);
+		r->talk->smtp.stumbled = false;
 		return false;
 	}
 	make_nonce(r);
@@ -339,7 +340,6 @@ try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
 	enum url_tls tls = r->talk->config.tls;
 	bool connected, good;
 
-	name_peer(r, a);
 	do {
 		connected = converse(r, a, why);
 		good = connected && judge(r, why);
@@ -348,6 +348,26 @@ try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
 	if (connected && !good)
 		log_debug("%s", why->text);
 	return good;
+}
+
+/* The same, unless it is known that nothing would come of it. That a host is dead or silent is
+ * true of all domains that it serves; what else it says may be meant for this one. */
+static bool
+try_host(struct reach *r, const struct dns_address *a, struct outcome *why)
+{
+	name_peer(r, a);
+	struct route host = outage_host(str_from(buf_view(&r->peer), strlen(r->server->host)));
+	const struct outcome *known = r->dead ? outage_find(r->dead, &host, clock_ms()) : NULL;
+
+	if (known) {
+		*why = *known;
+		return false;
+	}
+	if (try_address(r, a, why))
+		return true;
+	if (r->dead && why->subject == 4 && why->code == 0 && !r->talk->smtp.stumbled)
+		r->lost(r->talk->ctx, host.domain, why);
+	return false;
 }
 
 /* One server by all its addresses, until one works. */
@@ -363,12 +383,14 @@ try_server(struct reach *r, const struct url *server, struct outcome *why)
 	r->by_proxy = r->conf->proxy.host[0] && !server->is_unix && !dns_is_loopback(host);
 	if (configure(r, why))
 		return false;
-	if (server->is_unix || r->by_proxy)
-		return try_address(r, dns_parse_address(host, list) == 0 ? list : NULL, why);
+	if (server->is_unix || r->by_proxy) {
+		name_peer(r, dns_parse_address(host, list) == 0 ? list : NULL);
+		return try_address(r, NULL, why);
+	}
 	int count = look_up(r, server->host, deadline, list, why);
 	r->peer.len = 0;
 	for (int n = 0; n < count; n++)
-		if (try_address(r, &list[n], why))
+		if (try_host(r, &list[n], why))
 			return true;
 	return false;
 }

@@ -102,6 +102,14 @@ on_verdict(void *ctx, const struct smtp_message *m, size_t rcpt, const struct ou
 	});
 }
 
+static void
+on_lost(void *ctx, struct str host, const struct outcome *why)
+{
+	tell(ctx, &(struct worker_frame){
+		.kind = WORKER_HOST, .outcome = *why, .relay = host, .fd = -1,
+	});
+}
+
 /* fatal: the session ended on it. why: the verdict for those that have none. */
 static void
 let_go(struct relay *r, struct job *j, bool fatal, const struct outcome *why)
@@ -281,7 +289,8 @@ blame_first(struct relay *r)
 }
 
 _Noreturn void
-relay_run(const struct conf *c, const struct destination *to, struct worker_link *runner)
+relay_run(const struct conf *c, const struct destination *to, const struct outage_list *dead,
+	  struct worker_link *runner)
 {
 	static struct relay r;
 	struct outcome why;
@@ -295,6 +304,8 @@ relay_run(const struct conf *c, const struct destination *to, struct worker_link
 	r.talk.expects = expects;
 	r.talk.body = body;
 	reach_prepare(&r.reach, c, to, &r.talk);
+	r.reach.dead = dead;
+	r.reach.lost = on_lost;
 	while (!reach_run(&r.reach, &why)) {
 		bool others = blame_first(&r);
 		if (!others)

@@ -42,7 +42,8 @@ void crew_free(struct crew *c); /* ends all that are still at work */
  * alone: one for this job and no other, of which each route has one at a time. NULL: not now, or
  * with errno not 0 the system said no. */
 struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
-			       bool alone) __attribute__((hot));
+			       const struct outage_list *hosts, bool alone)
+	__attribute__((hot));
 
 /* Whether there is likely to be room for mail of this key (route.h). */
 bool crew_has_room(const struct crew *c, uint32_t key, bool alone);

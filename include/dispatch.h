@@ -17,7 +17,7 @@
 struct dispatch {
 	const struct site *site;
 	struct crew crew;
-	struct outage_list outages;
+	struct outage_list outages, hosts;
 	struct attempt *attempts; /* first come, first served */
 	size_t attempt_count;
 	uint32_t attempts_made;
@@ -32,6 +32,9 @@ void dispatch_init(struct dispatch *d, const struct site *site);
 void dispatch_free(struct dispatch *d);
 /* Ends all workers, and is ready for others by the configuration as it is now. */
 void dispatch_renew(struct dispatch *d);
+
+/* Whatever was out of order may work. */
+void dispatch_forgive(struct dispatch *d);
 
 /* Takes an open attempt over, behind all others. */
 void dispatch_add(struct dispatch *d, struct attempt *a);

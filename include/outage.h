@@ -3,7 +3,8 @@
  * Destinations that could not be used a moment ago: their mail waits without an attempt for
  * each message. One that refuses our login is left alone for longer each time, for it may lock
  * us out. A bounded list; the oldest makes room. Known by kind, servers and domain, since a
- * hash is anybody's to match.
+ * hash is anybody's to match. Hosts, which many domains may share, are kept in a list of their
+ * own.
  */
 #ifndef OUTAGE_H
 #define OUTAGE_H
@@ -44,5 +45,8 @@ const struct outcome *outage_find(const struct outage_list *l, const struct rout
 
 /* The same by key alone, where a wrong guess only costs a look. */
 bool outage_may_be(const struct outage_list *l, uint32_t key, int64_t now);
+
+/* What stands for a host in a list of hosts; address: "[192.0.2.1]:25". */
+struct route outage_host(struct str address);
 
 #endif

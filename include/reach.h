@@ -10,6 +10,7 @@
 
 #include "conf.h"
 #include "dns.h"
+#include "outage.h"
 #include "talk.h"
 
 struct destination {
@@ -22,6 +23,10 @@ struct reach {
 	const struct conf *conf;
 	const struct destination *to;
 	struct talk *talk;
+	/* NULL, or the hosts that are out of order, and who is to hear of another one ("[192.0.2.1]:25",
+	 * talk's ctx): to be set behind reach_prepare. */
+	const struct outage_list *dead;
+	void (*lost)(void *ctx, struct str host, const struct outcome *why);
 	/* Read before rights are given up. */
 	int helper;              /* conf's, at work already, or -1 */
 	struct buf secrets, resolv_conf, hosts;

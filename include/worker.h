@@ -19,6 +19,7 @@ enum worker_kind {
 	WORKER_DONE,    /* from a worker: it has let go of the job */
 	WORKER_EXPAND,  /* from a local worker: others take the recipient's place */
 	WORKER_SESSION, /* from a relay worker: this destination, before any message */
+	WORKER_HOST,    /* from a relay worker: relay, "[192.0.2.1]:25", cannot be used */
 	WORKER_MAILBOX, /* from a local worker: where it will write; waits for WORKER_GO */
 	WORKER_GO,      /* to a local worker: what it waits for is on disk */
 	WORKER_FINISH,  /* to a relay worker: no further job; to a local one: do not write */

@@ -256,6 +256,48 @@ bounced_as() {
 	kept live 2
 }
 
+# many_domains COUNT MX: dN.example, with this zone for its exchangers; and a message to each.
+many_domains() {
+	local n lines=()
+	for ((n = 1; n <= $1; n++)); do lines+=("d$n.example MX ${2//|/$'\n'd$n.example MX }"); done
+	zone "${lines[@]}" "a.x.example A $net.1" "b.x.example A $net.2"
+	for ((n = 1; n <= $1; n++)); do post "one@d$n.example"; done
+}
+
+@test "many domains with one dead exchanger: it is tried once" {
+	name_server
+	exchanger dead 1 greeting=hangup
+	by_mx "127.0.0.1#$dns" 'workers 1'
+	many_domains 12 '1 a.x.example'
+	flush
+	saw dead connect 1
+	same "$(grep -c 'status=deferred.*lost while waiting' "$S/log")" 12
+	# Each run finds out anew.
+	flush
+	saw dead connect 2
+}
+
+@test "many domains whose first exchanger is dead: the second one takes all" {
+	name_server
+	exchanger dead 1 greeting=hangup
+	exchanger live 2
+	by_mx "127.0.0.1#$dns" 'workers 1'
+	many_domains 12 '1 a.x.example|2 b.x.example'
+	flush
+	saw dead connect 1
+	kept live 12
+	queue_is_empty
+}
+
+@test "many domains at a host that refuses them: each hears it for itself" {
+	name_server
+	exchanger choosy 1 'greeting=421 4.7.0 not you'
+	by_mx "127.0.0.1#$dns" 'workers 1'
+	many_domains 4 '1 a.x.example'
+	flush
+	saw choosy connect 4
+}
+
 @test "ip_version and source_address" {
 	name_server
 	exchanger live 1
