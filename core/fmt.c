@@ -8,11 +8,14 @@
 struct sink {
 	char *dst;
 	size_t cap, len;
+	va_list ap;
 };
 
+/* What stands between % and the conversion. */
 struct spec {
-	bool left, zero, has_precision;
-	size_t width, precision;
+	bool left, zero;
+	size_t width, precision; /* the latter SIZE_MAX: none */
+	unsigned longs;
 };
 
 static void
@@ -62,78 +65,98 @@ put_number(struct sink *s, const struct spec *sp, uint64_t value, bool negative,
 	put_text(s, &rest, p, len);
 }
 
+static const char *
+take_number(const char *p, size_t *n)
+{
+	for (*n = 0; *p >= '0' && *p <= '9'; p++)
+		*n = *n * 10 + (size_t)(*p - '0');
+	return p;
+}
+
+static const char *
+take_spec(struct sink *s, const char *p, struct spec *sp)
+{
+	*sp = (struct spec){.precision = SIZE_MAX};
+	for (; *p == '-' || *p == '0'; p++)
+		*(*p == '-' ? &sp->left : &sp->zero) = true;
+	p = take_number(p, &sp->width);
+	if (*p == '.' && p[1] == '*') {
+		sp->precision = (size_t)va_arg(s->ap, int); /* below 0: as good as none */
+		p += 2;
+	} else if (*p == '.') {
+		p = take_number(p + 1, &sp->precision);
+	}
+	for (; *p == 'l' || *p == 'z' || *p == 'j'; p++)
+		sp->longs += *p == 'j' ? 2 : 1;
+	return p;
+}
+
+static void
+put_integer(struct sink *s, const struct spec *sp, char conversion)
+{
+	uint64_t u = sp->longs == 0 ? va_arg(s->ap, unsigned) :
+		     sp->longs == 1 ? va_arg(s->ap, unsigned long) :
+				      va_arg(s->ap, unsigned long long);
+	int64_t d = sp->longs == 0 ? (int)u : sp->longs == 1 ? (long)u : (int64_t)u;
+	bool negative = conversion == 'd' && d < 0;
+
+	put_number(s, sp, negative ? -(uint64_t)d : u, negative,
+		   conversion == 'd' || conversion == 'u' ? 10 : 16,
+		   conversion == 'X' ? "0123456789ABCDEF" : "0123456789abcdef");
+}
+
+/* False: there is no such conversion. */
+static bool
+convert(struct sink *s, const struct spec *sp, char conversion)
+{
+	const char *text;
+	char c;
+
+	switch (conversion) {
+	case 'd':
+	case 'u':
+	case 'x':
+	case 'X':
+		put_integer(s, sp, conversion);
+		return true;
+	case 'c':
+		c = (char)va_arg(s->ap, int);
+		put_text(s, sp, &c, 1);
+		return true;
+	case 's':
+		text = va_arg(s->ap, const char *);
+		if (!text)
+			text = "(none)";
+		put_text(s, sp, text, strnlen(text, sp->precision));
+		return true;
+	case '%':
+		put(s, '%', 1);
+		return true;
+	}
+	return false;
+}
+
 size_t
 fmt_vprint(char *dst, size_t cap, const char *fmt, va_list ap)
 {
-	struct sink s = {dst, cap, 0};
+	struct sink s = {.dst = dst, .cap = cap};
 
+	va_copy(s.ap, ap);
 	while (*fmt) {
-		if (*fmt != '%') {
-			put(&s, *fmt++, 1);
-			continue;
-		}
 		const char *start = fmt++;
-		struct spec sp = {0};
-		unsigned longs = 0;
-		bool is_negative = false;
-		uint64_t u;
+		struct spec sp;
 
-		for (; *fmt == '-' || *fmt == '0'; fmt++)
-			*(*fmt == '-' ? &sp.left : &sp.zero) = true;
-		for (; *fmt >= '0' && *fmt <= '9'; fmt++)
-			sp.width = sp.width * 10 + (size_t)(*fmt - '0');
-		if (*fmt == '.' && fmt[1] == '*') {
-			int n = va_arg(ap, int);
-			sp.has_precision = n >= 0;
-			sp.precision = n >= 0 ? (size_t)n : 0;
-			fmt += 2;
-		} else if (*fmt == '.') {
-			sp.has_precision = true;
-			for (fmt++; *fmt >= '0' && *fmt <= '9'; fmt++)
-				sp.precision = sp.precision * 10 + (size_t)(*fmt - '0');
-		}
-		for (; *fmt == 'l' || *fmt == 'z' || *fmt == 'j'; fmt++)
-			longs += *fmt == 'l' ? 1 : *fmt == 'z' ? 1 : 2;
-
-		switch (*fmt) {
-		case 'd':
-		case 'u':
-		case 'x':
-		case 'X':
-			u = longs == 0 ? va_arg(ap, unsigned) :
-			    longs == 1 ? va_arg(ap, unsigned long) :
-					 va_arg(ap, unsigned long long);
-			if (*fmt == 'd') {
-				int64_t d = longs == 0 ? (int)u : longs == 1 ? (long)u : (int64_t)u;
-				is_negative = d < 0;
-				u = is_negative ? -(uint64_t)d : (uint64_t)d;
+		if (*start == '%') {
+			fmt = take_spec(&s, fmt, &sp);
+			if (convert(&s, &sp, *fmt)) {
+				fmt++;
+				continue;
 			}
-			put_number(&s, &sp, u, is_negative, *fmt == 'd' || *fmt == 'u' ? 10 : 16,
-				   *fmt == 'X' ? "0123456789ABCDEF" : "0123456789abcdef");
-			break;
-		case 'c': {
-			char c = (char)va_arg(ap, int);
-			put_text(&s, &sp, &c, 1);
-			break;
 		}
-		case 's': {
-			const char *text = va_arg(ap, const char *);
-			if (!text)
-				text = "(none)";
-			put_text(&s, &sp, text,
-				 sp.has_precision ? strnlen(text, sp.precision) : strlen(text));
-			break;
-		}
-		case '%':
-			put(&s, '%', 1);
-			break;
-		default:
-			for (; start < fmt; start++)
-				put(&s, *start, 1);
-			continue;
-		}
-		fmt++;
+		for (; start < fmt; start++)
+			put(&s, *start, 1);
 	}
+	va_end(s.ap);
 	if (cap > 0)
 		dst[s.len < cap ? s.len : cap - 1] = '\0';
 	return s.len;

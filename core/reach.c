@@ -116,6 +116,39 @@ no_password(const struct reach *r, const struct url *server)
 			    server->user, server->host, r->conf->auth_file);
 }
 
+/* Who we are for this server. False: nobody that it knows. */
+static bool
+find_login(const struct reach *r, struct smtp_config *c)
+{
+	const struct conf *conf = r->conf;
+
+	if (conf->login) {
+		c->user = str_of(conf->login);
+		c->password = str_of(conf->password);
+		return true;
+	}
+	c->user = str_of(r->server->user);
+	if (conf_find_password(buf_view(&r->secrets), c->host, &c->user, &c->password))
+		return true;
+	c->user = c->password = (struct str){0};
+	return false;
+}
+
+/* Credentials go over verified TLS only: a server that we have a password for must not be
+ * reachable without. Nor must one be whose certificate is known. */
+static enum url_tls
+choose_tls(const struct reach *r, bool login)
+{
+	const struct trust_config *t = &r->trust;
+	enum url_tls tls = r->server->tls;
+
+	if (tls != URL_TLS_OFFERED)
+		return tls;
+	if (t->has_fingerprint || t->has_pin || (login && !r->conf->insecure_auth))
+		return URL_TLS_STARTTLS;
+	return CONFIG_TLS ? URL_TLS_OFFERED : URL_TLS_NONE;
+}
+
 /* What this server may be told, and over what. 0; -1 with *why: it cannot be used. */
 static int
 configure(struct reach *r, struct outcome *why)
@@ -124,53 +157,31 @@ configure(struct reach *r, struct outcome *why)
 	const struct url *server = r->server;
 	struct talk *t = r->talk;
 	struct smtp_config *c = &t->config;
-	bool found;
 
 	c->host = str_of(server->host);
 	c->helo = str_of(conf->helo_name);
 	c->lmtp = server->lmtp;
-	c->tls = server->tls;
 	c->private_channel = server->is_unix;
 	c->mechanisms = str_of(conf->auth_mechanisms);
 	c->insecure_auth = conf->insecure_auth;
-	c->user = str_of(server->user);
-	found = conf->login ||
-		conf_find_password(buf_view(&r->secrets), c->host, &c->user, &c->password);
-	if (conf->login) {
-		c->user = str_of(conf->login);
-		c->password = str_of(conf->password);
-	}
-	if (!found)
-		c->user = c->password = (struct str){0};
-	if (r->secrets_problem.text[0]) {
-		*why = r->secrets_problem;
-		return -1;
-	}
-	if (server->user[0] && !found) {
-		*why = no_password(r, server);
-		return -1;
-	}
-	/* Credentials go over verified TLS only: a server that we have a password for must
-	 * not be reachable without. Nor must one be whose certificate is known. */
-	if (c->tls == URL_TLS_OFFERED &&
-	    (r->trust.has_fingerprint || r->trust.has_pin || (found && !conf->insecure_auth)))
-		c->tls = URL_TLS_STARTTLS;
-	if (!CONFIG_TLS && (c->tls == URL_TLS_STARTTLS || c->tls == URL_TLS_IMPLICIT)) {
-		*why = outcome_make(TEMPFAIL, 7, 10, "this mtabox was built without TLS");
-		return -1;
-	}
-	if (!CONFIG_TLS)
-		c->tls = URL_TLS_NONE;
-	if (c->tls != URL_TLS_NONE && r->identity_problem.text[0]) {
-		*why = r->identity_problem;
-		return -1;
-	}
+	bool login = find_login(r, c);
+	c->tls = choose_tls(r, login);
 	r->trust.verify = c->tls != URL_TLS_OFFERED && conf->tls_verify;
 	t->trust = &r->trust;
 	t->identity = &r->identity;
 	t->connect_timeout = conf->connect_timeout;
 	t->command_timeout = conf->command_timeout;
-	return 0;
+	if (r->secrets_problem.text[0])
+		*why = r->secrets_problem;
+	else if (server->user[0] && !login)
+		*why = no_password(r, server);
+	else if (!CONFIG_TLS && c->tls != URL_TLS_NONE)
+		*why = outcome_make(TEMPFAIL, 7, 10, "this mtabox was built without TLS");
+	else if (c->tls != URL_TLS_NONE && r->identity_problem.text[0])
+		*why = r->identity_problem;
+	else
+		return 0;
+	return -1;
 }
 
 /* --- in order ---------------------------------------------------------------------------- */
@@ -434,7 +445,6 @@ reach_run(struct reach *r, struct outcome *why)
 	why->verdict = TEMPFAIL;
 	return false;
 }
-
 
 void
 reach_free(struct reach *r)
