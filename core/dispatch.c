@@ -111,6 +111,12 @@ keeps_lock(const struct crew_worker *w, const struct attempt *a)
 	return w->pid && w->keeps_lock && w->job[0] == a->number;
 }
 
+static void
+say(struct crew_worker *w, enum worker_kind kind)
+{
+	worker_send(&w->link, &(struct worker_frame){.kind = kind, .fd = -1});
+}
+
 bool
 dispatch_keeps_lock(const struct dispatch *d, const struct attempt *a)
 {
@@ -127,16 +133,9 @@ dispatch_release(struct dispatch *d, const struct attempt *a)
 		struct crew_worker *w = &d->crew.slot[n];
 		if (!keeps_lock(w, a))
 			continue;
-		worker_send(&w->link, &(struct worker_frame){.kind = WORKER_GO, .fd = -1});
+		say(w, WORKER_GO);
 		w->keeps_lock = false;
 	}
-}
-
-/* It gets no further job. */
-static void
-finish(struct crew_worker *w)
-{
-	worker_send(&w->link, &(struct worker_frame){.kind = WORKER_FINISH, .fd = -1});
 }
 
 void
@@ -145,7 +144,7 @@ dispatch_finish(struct dispatch *d)
 	for (size_t n = 0; n < d->crew.slots; n++) {
 		struct crew_worker *w = &d->crew.slot[n];
 		if (w->pid && !w->local)
-			finish(w);
+			say(w, WORKER_FINISH);
 	}
 }
 
@@ -299,7 +298,7 @@ assign_relay(struct dispatch *d, struct attempt *a, size_t n, const struct route
 	else if (!crew_has_job(w, a->number))
 		send_job(d, a, n, w);
 	if (w && a->alone)
-		finish(w);
+		say(w, WORKER_FINISH);
 }
 
 static void
@@ -418,7 +417,7 @@ on_mailbox(struct attempt *a, struct crew_worker *w,
 		take_back(a, w, &o);
 		answer = WORKER_FINISH;
 	}
-	worker_send(&w->link, &(struct worker_frame){.kind = answer, .fd = -1});
+	say(w, answer);
 }
 
 /* Whoever speaks for a user has no say in the aliases file's commands, nor in what is another

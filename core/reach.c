@@ -366,17 +366,18 @@ try_address(struct reach *r, const struct dns_address *a, struct outcome *why)
 static bool
 try_host(struct reach *r, const struct dns_address *a, struct outcome *why)
 {
+	const struct outage_list *dead = a && !r->by_proxy ? r->dead : NULL;
+
 	name_peer(r, a);
 	struct route host = outage_host(str_from(buf_view(&r->peer), strlen(r->server->host)));
-	const struct outcome *known = r->dead ? outage_find(r->dead, &host, clock_ms()) : NULL;
-
+	const struct outcome *known = dead ? outage_find(dead, &host, clock_ms()) : NULL;
 	if (known) {
 		*why = *known;
 		return false;
 	}
 	if (try_address(r, a, why))
 		return true;
-	if (r->dead && why->subject == 4 && why->code == 0 && !r->talk->smtp.stumbled)
+	if (dead && why->subject == 4 && why->code == 0 && !r->talk->smtp.stumbled)
 		r->lost(r->talk->ctx, host.domain, why);
 	return false;
 }
@@ -394,10 +395,8 @@ try_server(struct reach *r, const struct url *server, struct outcome *why)
 	r->by_proxy = r->conf->proxy.host[0] && !server->is_unix && !dns_is_loopback(host);
 	if (configure(r, why))
 		return false;
-	if (server->is_unix || r->by_proxy) {
-		name_peer(r, dns_parse_address(host, list) == 0 ? list : NULL);
-		return try_address(r, NULL, why);
-	}
+	if (server->is_unix || r->by_proxy)
+		return try_host(r, dns_parse_address(host, list) == 0 ? list : NULL, why);
 	int count = look_up(r, server->host, deadline, list, why);
 	r->peer.len = 0;
 	for (int n = 0; n < count; n++)

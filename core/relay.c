@@ -82,8 +82,10 @@ end_job(struct job *j)
 }
 
 static void
-tell(struct relay *r, const struct worker_frame *f)
+tell(struct relay *r, struct worker_frame *f, const struct outcome *o)
 {
+	f->outcome = *o;
+	f->fd = -1;
 	/* Without a runner nothing we do is recorded: stop before we do more of it. */
 	if (worker_send_wait(r->runner, f))
 		_exit(EX_TEMPFAIL);
@@ -98,16 +100,14 @@ on_verdict(void *ctx, const struct smtp_message *m, size_t rcpt, const struct ou
 	r->blamed = r->blamed && o->verdict != DELIVERED;
 	tell(r, &(struct worker_frame){
 		.kind = WORKER_OUTCOME, .job = j->number, .number = j->parcel.numbers[rcpt],
-		.place = {o->passed}, .outcome = *o, .relay = buf_view(&r->reach.peer), .fd = -1,
-	});
+		.place = {o->passed}, .relay = buf_view(&r->reach.peer),
+	}, o);
 }
 
 static void
 on_lost(void *ctx, struct str host, const struct outcome *why)
 {
-	tell(ctx, &(struct worker_frame){
-		.kind = WORKER_HOST, .outcome = *why, .relay = host, .fd = -1,
-	});
+	tell(ctx, &(struct worker_frame){.kind = WORKER_HOST, .relay = host}, why);
 }
 
 /* fatal: the session ended on it. why: the verdict for those that have none. */
@@ -115,9 +115,8 @@ static void
 let_go(struct relay *r, struct job *j, bool fatal, const struct outcome *why)
 {
 	tell(r, &(struct worker_frame){
-		.kind = WORKER_DONE, .job = j->number, .place = {fatal}, .outcome = *why,
-		.fd = -1,
-	});
+		.kind = WORKER_DONE, .job = j->number, .place = {fatal},
+	}, why);
 	end_job(j);
 }
 
@@ -310,9 +309,8 @@ relay_run(const struct conf *c, const struct destination *to, const struct outag
 		bool others = blame_first(&r);
 		if (!others)
 			tell(&r, &(struct worker_frame){
-				.kind = WORKER_SESSION, .outcome = why,
-				.relay = buf_view(&r.reach.peer), .fd = -1,
-			});
+				.kind = WORKER_SESSION, .relay = buf_view(&r.reach.peer),
+			}, &why);
 		if (!others || !expects(&r))
 			break;
 	}

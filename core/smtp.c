@@ -232,17 +232,29 @@ leave(struct smtp *s, const struct outcome *o)
 	command(s, "QUIT");
 }
 
-/* The reply as an outcome, where it should have been another. */
+static bool
+is_class(const struct smtp *s, unsigned digit)
+{
+	return s->reply.code / 100 == digit;
+}
+
+/* The reply as an outcome, where it is no verdict. */
+static struct outcome
+nonsense(const struct smtp *s, const char *words)
+{
+	struct outcome o = outcome_make(TEMPFAIL, 5, 0, "%s: %u %s", words, s->reply.code,
+					s->reply.text);
+
+	o.code = (unsigned short)s->reply.code;
+	return o;
+}
+
+/* The same, where it should have been another. */
 static struct outcome
 refusal(const struct smtp *s)
 {
-	struct outcome o = outcome_from_reply(s->reply.code, str_of(s->reply.text));
-
-	if (o.verdict == DELIVERED) {
-		o = outcome_make(TEMPFAIL, 5, 0, "unexpected reply: %s", s->reply.text);
-		o.code = (unsigned short)s->reply.code;
-	}
-	return o;
+	return is_class(s, 2) ? nonsense(s, "unexpected reply") :
+		outcome_from_reply(s->reply.code, str_of(s->reply.text));
 }
 
 static void
@@ -260,12 +272,6 @@ leave_insecure(struct smtp *s, unsigned detail, const char *words, const char *m
 	struct outcome o = outcome_make(TEMPFAIL, 7, detail, "%s%s", words, more);
 
 	leave(s, &o);
-}
-
-static bool
-is_class(const struct smtp *s, unsigned digit)
-{
-	return s->reply.code / 100 == digit;
 }
 
 /* AUTH. */
@@ -659,9 +665,7 @@ bdat_reply(struct smtp *s, struct smtp_transaction *t)
 	struct outcome o = outcome_from_reply(code, str_of(s->reply.text));
 
 	if (unknown) {
-		o = outcome_make(TEMPFAIL, 5, 0, "the server offers CHUNKING, but says to BDAT: %s",
-				 s->reply.text);
-		o.code = (unsigned short)code;
+		o = nonsense(s, "the server offers CHUNKING, but says to BDAT");
 		smtp_fail(s, &o);
 	} else if (!goes_in_parts(s, t, &o)) {
 		decide_all(s, t, &o);
@@ -843,9 +847,7 @@ early_reply(struct smtp *s)
 
 	if (refused && !wants_login(s, &o))
 		decide_all(s, &s->tx[0], &o);
-	o = outcome_make(TEMPFAIL, 5, 0, "the server spoke out of turn: %u %s", s->reply.code,
-			 s->reply.text);
-	o.code = (unsigned short)s->reply.code;
+	o = nonsense(s, "the server spoke out of turn");
 	smtp_fail(s, &o);
 	s->stumbled = s->stumbled && !refused;
 }

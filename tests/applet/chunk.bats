@@ -131,7 +131,7 @@ said() { tr -d '\r' <"$S/server/text.$1"; }
 		chunking "bdat=$code 5.5.1 what?"
 		printf 'Subject: x\n\nMAIL FROM:<evil@x.example>\n' | expect 0 sendmail -odq -i a@x.example
 		try_all
-		deferred a@x.example "the server offers CHUNKING, but says to BDAT: 5.5.1 what?"
+		deferred a@x.example "the server offers CHUNKING, but says to BDAT: $code 5.5.1 what?"
 		same "$(commands server)" "EHLO STARTTLS EHLO MAIL RCPT BDAT MAIL"
 		spool_is Q
 		try_all
