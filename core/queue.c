@@ -346,7 +346,8 @@ make_way(struct queue *q, struct attempt *a)
 		item->due += BUSY_MS;
 }
 
-/* Moves every claimed message on as far as it goes. */
+/* Moves every claimed message on as far as it goes: on the way out no new one begins, but what is
+ * done is concluded. */
 static void
 advance(struct queue *q)
 {
@@ -354,10 +355,6 @@ advance(struct queue *q)
 
 	for (struct attempt *a = q->dispatch.attempts; a; a = next) {
 		next = a->next;
-		if (q->stop_due && a->taken == 0) {
-			give_up(q, a);
-			continue;
-		}
 		bool over;
 		do {
 			if (!q->stop_due)
@@ -550,7 +547,7 @@ static void
 run(struct queue *q)
 {
 	q->rescan = true;
-	while (!is_over(q)) {
+	for (;;) {
 		if (dispatch_is_idle(&q->dispatch))
 			reload(q);
 		if (q->rescan)

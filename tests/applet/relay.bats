@@ -766,9 +766,12 @@ copies() {
 	copies 2
 }
 
-@test "SIGTERM to all of us after the final dot: its reply is waited for" {
+@test "SIGTERM to all of us after the final dot: its reply is waited for, what it ends is removed" {
 	under_way dot
 	kill -TERM "$runner" "$worker"
+	: >"$S/server/go"
+	wait "$runner"
+	spool_is ''
 	copies 1
 	has "$S/log" "status=sent"
 }
