@@ -13,7 +13,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { CHUNK = 4096 }; /* of a file of unknown size */
+enum {
+	CHUNK = 4096,     /* of a file of unknown size */
+	NEW_MODE = 01700, /* of a directory whose name may not be on disk yet */
+};
 
 int
 file_open(const char *path, int flags)
@@ -120,6 +123,19 @@ file_sync_dir(int dir)
 	return 0;
 }
 
+static int
+sync_dir_at(int at, const char *name)
+{
+	int dir = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return 0;
+	int rc = file_sync_dir(dir), err = errno;
+	close(dir);
+	errno = err;
+	return rc;
+}
+
 int
 file_sync_parent(const char *path)
 {
@@ -128,14 +144,48 @@ file_sync_parent(const char *path)
 
 	buf_add(&parent, path, slash ? (size_t)(slash - path) + 1 : 0);
 	buf_puts(&parent, ".");
-	int dir = file_open(buf_cstr(&parent), O_RDONLY | O_DIRECTORY);
+	int rc = sync_dir_at(AT_FDCWD, buf_cstr(&parent)), err = errno;
 	buf_free(&parent);
-	if (dir < 0)
-		return 0;
-	int rc = file_sync_dir(dir), err = errno;
-	close(dir);
 	errno = err;
 	return rc;
+}
+
+/* The group's bit is inherited. */
+static bool
+is_new(const struct stat *st)
+{
+	return (st->st_mode & 01777) == NEW_MODE && st->st_uid == geteuid();
+}
+
+int
+file_enter(int at, const char *name, int flags, struct stat *st)
+{
+	bool made = false;
+	int fd;
+
+	flags |= O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+	fd = openat(at, name, flags);
+	if (fd < 0 && errno == ENOENT) {
+		made = mkdirat(at, name, NEW_MODE) == 0;
+		if (!made && errno != EEXIST)
+			return -1;
+		fd = openat(at, name, flags);
+	}
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, st) == 0) {
+		if (!made && !is_new(st))
+			return fd;
+		if (sync_dir_at(fd, "..") == 0) {
+			/* Where that fails, whoever comes next syncs it once more. */
+			fchmod(fd, (st->st_mode & S_ISGID) | 0700);
+			return fd;
+		}
+	}
+	int err = errno;
+	close(fd);
+	errno = err;
+	return -1;
 }
 
 int

@@ -18,7 +18,6 @@ enum { TOP, TMP, NEW, CUR, DIRECTORIES };
 
 struct maildir {
 	int dir[DIRECTORIES];
-	bool made;         /* a directory that was missing */
 	char name[NAME_SIZE];
 	const char *doing; /* the step at hand, for the words of a failure */
 };
@@ -46,22 +45,14 @@ make_name(const struct maildir_job *job, char name[static NAME_SIZE])
 			*p = '_';
 }
 
-/* Opens a directory; makes it where it is missing. */
+/* Opens a directory, which must be as durable as the mail in it; makes it where it is missing. */
 static int
 enter(struct maildir *m, int at, const char *name, int flags)
 {
 	struct stat st;
-	int fd;
+	int fd = file_enter(at, name, flags, &st);
 
-	flags |= O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-	fd = openat(at, name, flags);
-	if (fd < 0 && errno == ENOENT) {
-		m->made = true;
-		if (mkdirat(at, name, 0700) && errno != EEXIST)
-			return -1;
-		fd = openat(at, name, flags);
-	}
-	if (fd >= 0 && (fstat(fd, &st) || st.st_uid != geteuid())) {
+	if (fd >= 0 && st.st_uid != geteuid()) {
 		m->doing = "not the owner of all of";
 		close(fd);
 		errno = EPERM;
@@ -71,7 +62,7 @@ enter(struct maildir *m, int at, const char *name, int flags)
 }
 
 static int
-enter_all(struct maildir *m, const char *path, bool retried)
+enter_all(struct maildir *m, const char *path)
 {
 	static const struct { const char *name, *doing; } part[] = {
 		[TMP] = {"tmp", "opening tmp in"},
@@ -89,11 +80,7 @@ enter_all(struct maildir *m, const char *path, bool retried)
 		if (m->dir[i] < 0)
 			return -1;
 	}
-	/* They must be as durable as the mail in them; an earlier attempt may have ended
-	 * between making and syncing them. */
-	m->doing = "syncing";
-	return (m->made || retried) && (file_sync_dir(m->dir[TOP]) || file_sync_parent(path)) ?
-		-1 : 0;
+	return 0;
 }
 
 struct search {
@@ -199,7 +186,7 @@ maildir_deliver(const struct maildir_job *job)
 	while (dir.len > 1 && dir.ptr[dir.len - 1] == '/')
 		dir.len--;
 	buf_str(&path, dir);
-	int rc = enter_all(&m, buf_cstr(&path), job->retried);
+	int rc = enter_all(&m, buf_cstr(&path));
 	buf_free(&path);
 	if (rc == 0) {
 		m.doing = "looking through";

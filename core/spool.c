@@ -139,49 +139,21 @@ lock_named(const struct spool *s, int fd, const char *name)
 
 /* The directory */
 
-/* The new directory's name must be as durable as the mail in it. */
-static int
-make_directory(const char *path)
-{
-	if (mkdir(path, 0700))
-		return errno == EEXIST ? 0 : -1;
-	int dir = file_open(path, O_RDONLY | O_DIRECTORY);
-	int parent = dir < 0 ? -1 : openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = parent < 0 ? -1 : file_sync_dir(parent);
-	if (rc) {
-		int err = errno;
-		rmdir(path);
-		errno = err;
-	}
-	if (parent >= 0)
-		close_quietly(parent);
-	if (dir >= 0)
-		close_quietly(dir);
-	return rc;
-}
-
 /* Who else may put files there, or whose they are, is not ours to guess. */
 static int
-check_directory(struct spool *s, struct buf *why)
+check_directory(struct spool *s, const struct stat *st, struct buf *why)
 {
-	const char *path = s->path;
-	struct stat st;
-
-	if (fstat(s->dir, &st)) {
-		buf_print(why, "%s: %s", path, strerror(errno));
-		return -1;
-	}
-	s->group = st.st_gid;
-	s->listing = (uint64_t)st.st_size;
-	s->shared = st.st_uid == 0 && (st.st_mode & S_ISGID) && (st.st_mode & S_IWGRP);
+	s->group = st->st_gid;
+	s->listing = (uint64_t)st->st_size;
+	s->shared = st->st_uid == 0 && (st->st_mode & S_ISGID) && (st->st_mode & S_IWGRP);
 	errno = EPERM;
-	if (st.st_uid != s->uid && !(s->shared && st.st_gid == getegid())) {
+	if (st->st_uid != s->uid && !(s->shared && st->st_gid == getegid())) {
 		buf_print(why, "it belongs to uid %lu: run this as that user, or set spooldir",
-			  (unsigned long)st.st_uid);
+			  (unsigned long)st->st_uid);
 		return -1;
 	}
-	if (st.st_mode & S_IWOTH) {
-		buf_print(why, "everybody may write to it: chmod o-w %s", path);
+	if (st->st_mode & S_IWOTH) {
+		buf_print(why, "everybody may write to it: chmod o-w %s", s->path);
 		return -1;
 	}
 	return 0;
@@ -190,10 +162,11 @@ check_directory(struct spool *s, struct buf *why)
 int
 spool_open(struct spool *s, const struct conf *c, struct buf *why)
 {
-	const int flags = O_RDONLY | O_DIRECTORY;
+	struct stat st;
 
 	*s = (struct spool){
-		.dir = file_open(c->spooldir, flags),
+		/* Its name must be as durable as the mail in it. */
+		.dir = file_enter(AT_FDCWD, c->spooldir, 0, &st),
 		.memory = -1,
 		.uid = (uid_t)getauxval(AT_EUID),
 		.path = c->spooldir,
@@ -201,8 +174,6 @@ spool_open(struct spool *s, const struct conf *c, struct buf *why)
 		.count_limit = c->spool_count_limit,
 		.min_free = c->spool_min_free,
 	};
-	if (s->dir < 0 && errno == ENOENT && !make_directory(c->spooldir))
-		s->dir = file_open(c->spooldir, flags);
 	if (s->dir < 0) {
 		int err = errno;
 		buf_print(why, "%s: %s", strerror(err), err == EACCES || err == EPERM ?
@@ -211,7 +182,7 @@ spool_open(struct spool *s, const struct conf *c, struct buf *why)
 		errno = err;
 		return -1;
 	}
-	if (check_directory(s, why) == 0)
+	if (check_directory(s, &st, why) == 0)
 		return 0;
 	close_quietly(s->dir);
 	s->dir = -1;

@@ -38,6 +38,11 @@ int file_sync_dir(int dir); /* names; a file system that cannot sync a directory
 /* The same for the directory that path stands in; one that we may not read passes. */
 int file_sync_parent(const char *path);
 
+/* Opens a directory, and makes it where it is missing, for its owner alone; *st is its fstat. Its
+ * name is on disk when this returns, also where another process of his has just made it, or has
+ * died before that was done: until then it has the sticky bit. The descriptor, or -1. */
+int file_enter(int at, const char *name, int flags, struct stat *st);
+
 /* A rename that takes no other file's place (EEXIST). Where the system has none there is a moment
  * between the look and the rename: there the caller's rule for new names has to do. */
 int file_rename_new(int from_dir, const char *from, int to_dir, const char *to);

@@ -546,29 +546,36 @@ static void
 test_order(void **state)
 {
 	static const char *const want[] = {
-		"omoomoomoomo" "fofc" "owfc" "rf" "cccc",
+		"omoofc" "omoofc" "omoofc" "omoofc" "owfc" "rf" "cccc",
 		"oooo" "owfc" "rf" "cccc",
 		"oooo" "ouowfc" "rf" "cccc",
 		"oooo" "f" "cccc", /* it is in new */
-		/* Retried: the directories may be as new; the walk's own descriptor. */
-		"oooo" "fofc" "orrc" "owfc" "rf" "cccc",
-		"oooo" "fofc" "orrc" "f" "cccc", /* it is in cur */
+		/* Retried: the walk's own descriptor. */
+		"oooo" "orrc" "owfc" "rf" "cccc",
+		"oooo" "orrc" "f" "cccc", /* it is in cur */
+		/* Somebody else has just made new, or died before its name was on disk. */
+		"oo" "oofc" "o" "owfc" "rf" "cccc",
 	};
+	struct stat st;
 	struct maildir_job j = job(STR("\nx\n"));
 
 	(void)state;
-	for (unsigned i = 0; i < 6; i++) {
-		if (i < 3 || i == 4)
+	for (unsigned i = 0; i < 7; i++) {
+		if (i != 3 && i != 5)
 			prepare(i < 3 ? i : 1);
+		if (i == 6)
+			assert_int_equal(chmod(under("new", NULL), 01700), 0);
 		if (i == 5)
 			assert_int_equal(rename(under("new", NAME), under("cur", NAME ":2,")), 0);
-		j.retried = i >= 4;
+		j.retried = i == 4 || i == 5;
 		memset(order, 0, sizeof order);
 		fault = (struct fault){.on = true};
 		expect_delivered(&j);
 		fault.on = false;
 		assert_string_equal(order, want[i]);
-		expect_one(i < 5 ? "new" : "cur", STR("\nx\n"));
+		expect_one(i != 5 ? "new" : "cur", STR("\nx\n"));
+		assert_int_equal(lstat(under("new", NULL), &st), 0);
+		assert_int_equal(st.st_mode, S_IFDIR | 0700);
 		if (i != 2 && i != 4)
 			erase();
 	}

@@ -967,6 +967,13 @@ test_open(void **state)
 	assert_true(fcntl(s.dir, F_GETFD) & FD_CLOEXEC);
 	spool_close(&s);
 	assert_int_equal(s.dir, -1);
+	/* As another process leaves it that has not synced its name. */
+	assert_int_equal(chmod(deep, 03700), 0);
+	assert_int_equal(spool_open(&s, &c, &open_why), 0);
+	assert_int_equal(fstat(s.dir, &st), 0);
+	assert_int_equal(st.st_mode, S_IFDIR | 02700);
+	spool_close(&s);
+	assert_int_equal(chmod(deep, 0700), 0);
 
 	snprintf(link_path, sizeof link_path, "%s/l", top);
 	assert_int_equal(symlink("a", link_path), 0);
