@@ -472,8 +472,9 @@ recover(int fd, const struct mbox_job *job)
 
 	if (fstat(fd, &st))
 		return -1;
-	if (st.st_dev != was->device || st.st_ino != was->inode ||
-	    (uint64_t)st.st_size <= was->start)
+	/* Not the device: after a boot the same one may have another number, on UBIFS and Btrfs by
+	 * the order of mounts. What stands there decides. */
+	if (st.st_ino != was->inode || (uint64_t)st.st_size <= was->start)
 		return 0;
 	uint64_t len = (uint64_t)st.st_size - was->start;
 	struct tail t = {.fd = fd, .start = was->start, .len = len};

@@ -13,7 +13,8 @@
 #include "outcome.h"
 
 struct mbox_place {
-	uint64_t device, inode, start; /* the mailbox, and its size before the first byte */
+	uint64_t device, inode, start; /* the mailbox, and its size before the first byte; the
+					  device only tells a person where that was */
 };
 
 struct mbox_job {
