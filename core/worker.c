@@ -111,6 +111,15 @@ consume(struct worker_link *l, size_t sent)
 		l->send_fd[i].at -= sent;
 }
 
+/* The other end is still there: what is left waits. */
+static bool
+is_for_now(int err)
+{
+	if (err == ENOBUFS || err == ENOMEM)
+		nap(MEMORY_MS);
+	return err == EAGAIN || err == ENOBUFS || err == ENOMEM;
+}
+
 int
 worker_flush(struct worker_link *l)
 {
@@ -133,12 +142,8 @@ worker_flush(struct worker_link *l)
 	}
 	int err = errno;
 	consume(l, sent);
-	if (n < 0 && (err == ENOBUFS || err == ENOMEM)) {
-		nap(MEMORY_MS);
-		return 0; /* the other end is still there: what is left waits */
-	}
 	errno = err;
-	return n < 0 && err != EAGAIN ? -1 : 0;
+	return n < 0 && !is_for_now(err) ? -1 : 0;
 }
 
 bool
@@ -227,7 +232,7 @@ read_some(struct worker_link *l, size_t len)
 		n = recvmsg(l->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return errno == EAGAIN ? 0 : -1;
+		return is_for_now(errno) ? 0 : -1;
 	if (keep_fd(l, &m) || n == 0)
 		return -1;
 	l->in.len += (size_t)n;

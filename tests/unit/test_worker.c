@@ -20,15 +20,23 @@ enum { HEAD = 296 }; /* a frame's fixed part */
 static unsigned refusals;
 static int refusal;
 
+static bool
+is_refused(void)
+{
+	errno = refusal;
+	return refusals > 0 && refusals--;
+}
+
 ssize_t
 sendmsg(int fd, const struct msghdr *m, int flags)
 {
-	if (refusals > 0) {
-		refusals--;
-		errno = refusal;
-		return -1;
-	}
-	return syscall(SYS_sendmsg, fd, m, flags);
+	return is_refused() ? -1 : syscall(SYS_sendmsg, fd, m, flags);
+}
+
+ssize_t
+recvmsg(int fd, struct msghdr *m, int flags)
+{
+	return is_refused() ? -1 : syscall(SYS_recvmsg, fd, m, flags);
 }
 
 struct ends {
@@ -191,6 +199,7 @@ test_large_payload(void **state)
 	}
 	job.fd = e->parent.fd;
 	assert_int_equal(worker_send(&e->parent, &job), -1); /* a third has no room */
+	assert_int_equal(errno, ENOBUFS);
 	for (unsigned n = 0; n < 3;) {
 		assert_int_equal(worker_flush(&e->parent), 0);
 		int rc = worker_receive(&e->child, &got);
@@ -417,6 +426,9 @@ test_too_large(void **state)
 	f.payload.len = 0;
 	f.relay = (struct str){"", 513};
 	assert_int_equal(worker_send(&e->parent, &f), -1);
+	f.relay.len = 0;
+	f.fd = e->parent.fd + 1000; /* cannot be copied */
+	assert_int_equal(worker_send(&e->parent, &f), -1);
 	assert_false(worker_wants_write(&e->parent));
 }
 
@@ -438,8 +450,10 @@ test_kernel_out_of_memory(void **state)
 	assert_int_equal(worker_send(&e->parent, &f), 0);
 	assert_true(worker_wants_write(&e->parent));
 	assert_int_equal(worker_flush(&e->parent), 0);
+	refusals = 1;
+	assert_int_equal(worker_receive(&e->child, &f), 0);
 	assert_int_equal(worker_receive(&e->child, &f), 1);
-	refusals = 2; /* twice, then */
+	refusals = 2;
 	refusal = EPIPE;
 	f = (struct worker_frame){.kind = WORKER_DONE, .fd = -1};
 	assert_int_equal(worker_send_wait(&e->child, &f), -1);
