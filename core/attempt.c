@@ -14,8 +14,10 @@
 
 enum { WRITE_AGAIN_MS = 5000 };
 
+/* What goes into the journal in one write. */
 struct attempt_lines {
-	struct attempt_lines *next;
+	struct attempt_lines *next; /* younger */
+	size_t len;
 	char text[];
 };
 
@@ -50,6 +52,7 @@ static enum spool_result
 set_aside(struct attempt *a, char state, const char *why)
 {
 	log_error("%s: %s: kept as %c%s", a->id, why, state, a->id);
+	/* Not synced: what a power cut brings back is set aside again. */
 	if (spool_move(a->spool, &a->claim, state) == 0)
 		return SPOOL_GONE;
 	log_error("%s: cannot rename it, left alone:", a->id);
@@ -105,7 +108,6 @@ free_memory(struct attempt *a)
 	buf_free(&a->text);
 	buf_free(&a->log);
 	buf_free(&a->fields);
-	buf_free(&a->unwritten);
 	buf_release(a->mark);
 	buf_release(a->verdict_set);
 }
@@ -164,8 +166,10 @@ remember(struct attempt *a, struct str lines)
 	struct attempt_lines *l = buf_array(NULL, 1, sizeof *l + lines.len);
 
 	memcpy(l->text, lines.ptr, lines.len);
-	l->next = a->lines;
-	a->lines = l;
+	l->len = lines.len;
+	l->next = NULL;
+	*(a->newest ? &a->newest->next : &a->lines) = l;
+	a->newest = l;
 	a->journal_bytes += lines.len;
 	journal_fold_more(&a->journal, (struct str){l->text, lines.len});
 	fit_marks(a);
@@ -178,18 +182,20 @@ enum weight {
 	SYNCED, /* the same, and on disk before anything follows from it */
 };
 
+/* What was remembered last, to disk: behind what still waits to get there. */
 static void
-put_lines(struct attempt *a, struct str lines, enum weight weight)
+put_newest(struct attempt *a, enum weight weight)
 {
-	if (a->unwritten.len == 0 &&
-	    spool_append(a->spool, &a->claim, lines,
-			 weight == SYNCED ? SPOOL_FINAL : SPOOL_NOTE) == 0)
+	struct str lines = {a->newest->text, a->newest->len};
+
+	if (a->unwritten || spool_append(a->spool, &a->claim, lines,
+					 weight == SYNCED ? SPOOL_FINAL : SPOOL_NOTE) == 0)
 		return;
 	a->gone = a->gone || errno == ENOENT;
-	if (a->gone || (weight == LIGHT && a->unwritten.len == 0))
+	if (a->gone || weight == LIGHT)
 		return;
 	log_error("%s: cannot write its journal, will try again:", a->id);
-	buf_str(&a->unwritten, lines);
+	a->unwritten = a->newest;
 	a->write_again = clock_ms() + WRITE_AGAIN_MS;
 }
 
@@ -198,7 +204,7 @@ static void
 append(struct attempt *a, struct str lines, enum weight weight)
 {
 	remember(a, lines);
-	put_lines(a, lines, weight);
+	put_newest(a, weight);
 }
 
 /* The line of the verdicts kept, which are then kept no more. */
@@ -234,18 +240,24 @@ write_verdicts(struct attempt *a)
 	buf_free(&line);
 }
 
-/* True: nothing waits to be written any more. */
+/* True: nothing waits to be written any more. Else errno says why. Each piece is on disk before
+ * the next is written, as they would have been: some follow from those before, and of one write
+ * a power cut may leave the end without the beginning. */
 static bool
 write_again(struct attempt *a)
 {
-	if (a->unwritten.len && spool_append(a->spool, &a->claim, buf_view(&a->unwritten),
-					      SPOOL_FINAL)) {
-		a->gone = a->gone || errno == ENOENT;
+	for (; a->unwritten && !a->gone; a->unwritten = a->unwritten->next) {
+		struct str lines = {a->unwritten->text, a->unwritten->len};
+		if (spool_append(a->spool, &a->claim, lines, SPOOL_FINAL) == 0)
+			continue;
+		int err = errno;
+		a->gone = err == ENOENT;
 		a->write_again = clock_ms() + WRITE_AGAIN_MS;
-		return a->gone;
+		errno = err;
+		if (!a->gone)
+			return false;
 	}
 	a->write_again = 0;
-	a->unwritten.len = 0;
 	return true;
 }
 
@@ -310,10 +322,8 @@ attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3])
 	struct stamp now;
 	struct buf line = {0};
 
-	if (a->unwritten.len) {
-		errno = EAGAIN;
+	if (!write_again(a))
 		return -1;
-	}
 	clock_read(&now);
 	journal_print_mailbox(&now, n, place[0], place[1], place[2], &line);
 	int rc = spool_append(a->spool, &a->claim, buf_view(&line), SPOOL_SYNCED_NOTE);
@@ -380,28 +390,36 @@ attempt_expand(struct attempt *a, size_t n, const struct local_target *targets, 
 }
 
 /* The last verdicts into the journal: in memory, and on disk where they are not the end of
- * the message (then its removal says it). The line goes to *last. */
-static void
-settle_verdicts(struct attempt *a, struct buf *last)
+ * the message: then its removal says it. True: they are that. */
+static bool
+settle_verdicts(struct attempt *a)
 {
-	if (a->verdicts == 0)
-		return;
-	print_verdicts(a, last);
-	remember(a, buf_view(last));
-	if (journal_pending(&a->journal) || journal_owed(&a->journal))
-		put_lines(a, buf_view(last), weight_of(&a->verdict));
+	struct buf line = {0};
+	bool any = a->verdicts > 0;
+
+	if (any) {
+		print_verdicts(a, &line);
+		remember(a, buf_view(&line));
+		buf_free(&line);
+	}
+	if (journal_pending(&a->journal) == 0 && journal_owed(&a->journal) == 0)
+		return any;
+	if (any)
+		put_newest(a, weight_of(&a->verdict));
+	return false;
 }
 
+/* news: the newest line is nowhere else yet. */
 static enum attempt_next
-finish(struct attempt *a, struct str last)
+finish(struct attempt *a, bool news)
 {
 	if (spool_remove(a->spool, &a->claim) == 0) {
 		log_info("%s: removed", a->id);
 		return ATTEMPT_REMOVED;
 	}
 	log_error("%s: done, but it cannot be removed, will try again:", a->id);
-	if (last.len && spool_append(a->spool, &a->claim, last, SPOOL_FINAL))
-		buf_str(&a->unwritten, last);
+	if (news)
+		put_newest(a, SYNCED);
 	a->write_again = clock_ms() + WRITE_AGAIN_MS;
 	return ATTEMPT_STUCK;
 }
@@ -409,25 +427,18 @@ finish(struct attempt *a, struct str last)
 enum attempt_next
 attempt_conclude(struct attempt *a)
 {
-	struct buf last = {0};
-	enum attempt_next next;
-
 	if (a->write_again && !attempt_write(a, false))
 		return ATTEMPT_STUCK;
-	settle_verdicts(a, &last);
+	bool news = settle_verdicts(a);
 	if (a->gone) {
 		log_warn("%s: somebody else has removed it", a->id);
-		buf_free(&last);
 		return ATTEMPT_REMOVED;
 	}
 	if (journal_pending(&a->journal) == 0 && journal_owed(&a->journal) == 0)
-		next = finish(a, buf_view(&last));
-	else if (a->unwritten.len > 0)
-		next = ATTEMPT_STUCK;
-	else
-		next = journal_owed(&a->journal) ? ATTEMPT_BOUNCE : ATTEMPT_LATER;
-	buf_free(&last);
-	return next;
+		return finish(a, news);
+	if (a->unwritten)
+		return ATTEMPT_STUCK;
+	return journal_owed(&a->journal) ? ATTEMPT_BOUNCE : ATTEMPT_LATER;
 }
 
 /* --- bounces --------------------------------------------------------------------------- */
@@ -526,7 +537,7 @@ attempt_add_warning(struct attempt *a, int64_t give_up)
 	journal_print_warning(&now, give_up, a->envelope.sender, &line);
 	append(a, buf_view(&line), SYNCED);
 	buf_free(&line);
-	if (a->unwritten.len || a->gone)
+	if (a->unwritten || a->gone)
 		return false;
 	log_bounces(a, before);
 	return true;

@@ -258,8 +258,10 @@ conclude(struct queue *q, struct attempt *a)
 		/* The bounce may go to the very mailbox that is still locked. */
 		dispatch_release(&q->dispatch, a);
 		if (attempt_add_bounce(a)) {
-			plan(q, a, false);
-			return true;
+			/* What is not on disk is not due. */
+			if (a->write_again == 0 && !a->gone)
+				plan(q, a, false);
+			return a->write_again == 0;
 		}
 		if (journal_pending(&a->journal))
 			put_back(q, a, next_due(q, a));

@@ -36,14 +36,14 @@ struct attempt {
 	bool retried;                /* there was an attempt before this claim */
 	bool gone;                   /* the file has been removed by somebody else */
 	/* attempt.c's own: */
-	struct attempt_lines *lines; /* of the journal, added since */
+	struct attempt_lines *lines, *newest; /* of the journal, added since */
+	struct attempt_lines *unwritten; /* from here on the disk did not take them */
 	size_t journal_bytes;
 	size_t marks;
 	struct buf fields;           /* render_fields */
 	struct outcome verdict;      /* of verdict_set, not in the journal yet */
 	unsigned char *verdict_set;
 	size_t verdicts;
-	struct buf unwritten;        /* lines that the disk did not take */
 };
 
 /* Claims and reads Q<id>. SPOOL_OK: *a is open. SPOOL_BUSY: not now. SPOOL_GONE: there is no
@@ -89,7 +89,8 @@ enum attempt_next attempt_conclude(struct attempt *a);
 
 /* Adds a recipient for failures that nobody knows of, and for success where that was asked
  * for: the sender; for bounces that failed, and where there is no sender or none who can be
- * reached, bounce_to or postmaster. False: there is nobody to tell. */
+ * reached, bounce_to or postmaster. Where the disk refused the line, write_again says so, and the
+ * recipient must wait for it. False: there is nobody to tell. */
 bool attempt_add_bounce(struct attempt *a);
 
 /* Adds the sender as a recipient of a warning, which says that what waits now will be tried
