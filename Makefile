@@ -137,7 +137,7 @@ help:
 	@echo 'make            build/mtabox (features: TLS=0 AUTH=0 TLS_LEGACY=1; CROSS_COMPILE=, BEARSSL=dir)'
 	@echo 'make demo       set up, build, and see two mails arrive'
 	@echo 'make test       set up, build, and run every test'
-	@echo 'make fault      every fault at every system call, as a table (some ten minutes)'
+	@echo 'make fault      every fault at every system call, as a table (some twenty minutes)'
 	@echo 'make power      power cuts: ten times as many states of the disk as make test tries'
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'
 	@echo 'make bench      figures beside the floor; make bench-memory: peak memory;'

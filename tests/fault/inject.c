@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: ISC */
 /* Runs a command with all processes that come of it, writes down what they ask of the kernel,
- * and lets one call go wrong.
+ * and lets one call go wrong, or two.
  *
- * usage: inject [-o TRACE] [-t SECONDS] [-m CALLS] [-f FAULT -d DEPTH -c CALL -n N] COMMAND...
+ * usage: inject [-o TRACE] [-t SECONDS] [-m CALLS] [-l MILLISECONDS]
+ *               [-f FAULT -d DEPTH -c CALL -n N]... COMMAND...
  *        inject -k FILE
  *
  * FAULT happens at the N-th CALL of the processes at DEPTH: 0 is the command, 1 what it forks,
- * and so on. What has become another program is let go on, not counted.
+ * and so on. What has become another program is let go on, not counted. A second one is looked
+ * out for when the first has happened.
  *
  *     kill     all processes are killed, before the call
  *     killone  the one that calls is
  *     short    half of what was asked for (of write, read, sendmsg, ...)
  *     EIO ...  the call is not made and fails so; close is made, and says it has failed
+ *     full     from this call on the disk takes nothing more: ENOSPC
+ *     dead     from this call on nothing on it can be changed, nor synced: EIO
+ *
+ * MILLISECONDS later (-l) the disk is well again.
  *
  * TRACE gets a line for each call, in their order: its number, its depth, its name, how many of
  * that name there were at that depth, "!" if it went wrong, and what it is about: a path or what
@@ -41,9 +47,10 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PROCESSES = 64, DEPTHS = 8, TROUBLE = 125, LOOK_MAX = 64 << 10 };
+enum { PROCESSES = 64, DEPTHS = 8, TROUBLE = 125, LOOK_MAX = 64 << 10, FAULTS = 2 };
 
 #ifndef __x86_64__
 int
@@ -102,8 +109,18 @@ struct process {
 	pid_t pid;
 	int depth;           /* -1: its parent has not told us of it yet */
 	int foreign;         /* it is another program by now */
-	int leaving;         /* its call is being made, and will say it failed so */
+	int leaving;         /* its call is being made, and will say it failed by this error */
 };
+
+struct fault {
+	const char *name;
+	int error, depth;
+	long call;
+	unsigned long nth;
+};
+
+/* What the disk refuses, from some call on. */
+enum disk { WELL, FULL, DEAD };
 
 static struct run {
 	struct process process[PROCESSES];
@@ -112,19 +129,28 @@ static struct run {
 	unsigned long all, most;
 	int started;
 	FILE *trace;
-	const char *fault;   /* NULL: none, or not any more */
-	int error, depth;
-	long call;
-	unsigned long nth;
-} run = {.trace = NULL, .most = 100000, .call = -1};
+	struct fault faults[FAULTS];
+	size_t given, happened;
+	enum disk disk;
+	int killed;          /* all are, and who was being made just then is to be */
+	long ends, heals;    /* by the clock, in milliseconds */
+	long ill;            /* for so long */
+} run = {.trace = NULL, .most = 100000, .ill = 1000};
 
-static volatile sig_atomic_t late;
+static long
+now(void)
+{
+	struct timespec t;
 
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* That time passes is seen between two calls: a wait for one is interrupted. */
 static void
 on_alarm(int signal)
 {
 	(void)signal;
-	late = 1;
 }
 
 static void
@@ -157,15 +183,6 @@ add(pid_t pid, int depth, int foreign)
 }
 
 static void
-drop(pid_t pid)
-{
-	struct process *p = find(pid);
-
-	if (p)
-		*p = run.process[--run.count];
-}
-
-static void
 kill_all(void)
 {
 	for (size_t n = 0; n < run.count; n++)
@@ -178,6 +195,26 @@ go_on(pid_t pid, int request, int signal)
 	/* Gone: we hear of it by its status. */
 	if (ptrace(request, pid, NULL, (void *)(long)signal) && errno != ESRCH)
 		trouble("ptrace");
+}
+
+/* It has ended, and tells of nobody any more: who waits for that does so no longer. */
+static void
+drop(pid_t pid)
+{
+	struct process *p = find(pid), gone;
+
+	if (!p)
+		return;
+	gone = *p;
+	*p = run.process[--run.count];
+	for (size_t n = 0; n < run.count && gone.depth >= 0; n++) {
+		p = &run.process[n];
+		if (p->depth >= 0)
+			continue;
+		p->depth = gone.depth + (gone.depth < DEPTHS - 1);
+		p->foreign = gone.foreign;
+		go_on(p->pid, PTRACE_CONT, 0);
+	}
 }
 
 /* --- what a call is about --- */
@@ -288,30 +325,120 @@ shorten(pid_t pid, enum about about, struct user_regs_struct *r)
 	}
 }
 
+static void
+fail(pid_t pid, struct user_regs_struct *r, int error)
+{
+	r->orig_rax = (unsigned long)-1;
+	r->rax = (unsigned long)-error;
+	set_registers(pid, r);
+}
+
 /* True: the call's process is not to go on by itself. */
 static int
-break_call(struct process *p, const struct call *c, struct user_regs_struct *r)
+break_call(struct process *p, const struct call *c, struct user_regs_struct *r,
+	   const struct fault *f)
 {
-	if (strcmp(run.fault, "kill") == 0) {
+	if (strcmp(f->name, "kill") == 0) {
+		run.killed = 1;
 		kill_all();
 		return 1;
 	}
-	if (strcmp(run.fault, "killone") == 0) {
+	if (strcmp(f->name, "killone") == 0) {
 		kill(p->pid, SIGKILL);
 		return 1;
 	}
-	if (strcmp(run.fault, "short") == 0) {
+	if (strcmp(f->name, "short") == 0) {
 		shorten(p->pid, c->about, r);
 	} else if (c->number == SYS_close) {
-		p->leaving = 1;
+		p->leaving = f->error;
 		go_on(p->pid, PTRACE_SYSCALL, 0);
 		return 1;
 	} else {
-		r->orig_rax = (unsigned long)-1;
-		r->rax = (unsigned long)-run.error;
-		set_registers(p->pid, r);
+		fail(p->pid, r, f->error);
 	}
 	return 0;
+}
+
+/* Does the descriptor lead to a file on the disk? */
+static int
+is_on_disk(pid_t pid, int fd)
+{
+	char link[64], target[8] = "";
+
+	snprintf(link, sizeof link, "/proc/%d/fd/%d", pid, fd);
+	ssize_t n = readlink(link, target, sizeof target);
+	return n > 0 && target[0] == '/' && strncmp(target, "/dev/", 5) &&
+	       strncmp(target, "/memfd:", 7);
+}
+
+/* Is there a file that openat would not have to make? */
+static int
+is_there(pid_t pid, const struct user_regs_struct *r)
+{
+	char path[PATH_MAX], first;
+	int fd = (int)r->rdi;
+	size_t len = 0, n = 0;
+
+	if (peek(pid, r->rsi, &first, 1) != 1 || first != '/')
+		len = (size_t)(fd == AT_FDCWD ? snprintf(path, 64, "/proc/%d/cwd/", pid) :
+						snprintf(path, 64, "/proc/%d/fd/%d/", pid, fd));
+	for (; len < sizeof path - 1; len++, n++)
+		if (peek(pid, r->rsi + n, path + len, 1) != 1 || !path[len])
+			break;
+	path[len] = '\0';
+	return access(path, F_OK) == 0;
+}
+
+/* The error by which the disk refuses this call, or 0. */
+static int
+refusal(pid_t pid, const struct call *c, struct user_regs_struct r)
+{
+	int error = run.disk == FULL ? ENOSPC : EIO;
+
+	switch (c->number) {
+	case SYS_write:
+	case SYS_writev:
+	case SYS_pwrite64:
+	case SYS_fallocate:
+		return is_on_disk(pid, (int)r.rdi) ? error : 0;
+	case SYS_mkdir:
+	case SYS_mkdirat:
+	case SYS_symlink:
+	case SYS_link:
+	case SYS_linkat:
+		return error;
+	case SYS_openat:
+		return (r.rdx & O_CREAT) && !is_there(pid, &r) ? error : 0;
+	case SYS_fsync:
+	case SYS_fdatasync:
+	case SYS_ftruncate:
+	case SYS_fchmod:
+	case SYS_fchown:
+	case SYS_utimensat:
+	case SYS_rename:
+	case SYS_renameat:
+	case SYS_renameat2:
+	case SYS_unlink:
+	case SYS_unlinkat:
+		return run.disk == DEAD ? error : 0;
+	}
+	return 0;
+}
+
+static enum disk
+disk_of(const struct fault *f)
+{
+	return strcmp(f->name, "full") == 0 ? FULL : strcmp(f->name, "dead") == 0 ? DEAD : WELL;
+}
+
+/* The fault that is to happen now, or NULL. */
+static const struct fault *
+find_fault(const struct process *p, long call, unsigned long nth)
+{
+	const struct fault *f = &run.faults[run.happened];
+
+	return run.happened < run.given && p->depth == f->depth && call == f->call &&
+	       nth == f->nth ? f : NULL;
 }
 
 static void
@@ -332,18 +459,24 @@ on_call(struct process *p)
 		return;
 	}
 	unsigned long nth = ++run.seen[p->depth][n];
-	int hit = run.fault && p->depth == run.depth && (long)n == run.call && nth == run.nth;
+	const struct fault *f = find_fault(p, (long)n, nth);
+	if (f && disk_of(f)) {
+		run.disk = disk_of(f);
+		run.heals = now() + run.ill;
+	}
+	int error = run.disk ? refusal(p->pid, &calls[n], r) : 0;
 	run.all++;
 	if (run.trace) {
 		fprintf(run.trace, "%lu %d %s %lu %s", run.all, p->depth, calls[n].name, nth,
-			hit ? "!" : "-");
+			f ? "!" : error ? "x" : "-");
 		print_about(p->pid, &calls[n], &r);
 		putc('\n', run.trace);
 	}
-	if (!hit || !break_call(p, &calls[n], &r))
+	if (error)
+		fail(p->pid, &r, error);
+	run.happened += f != NULL;
+	if (error || !f || disk_of(f) || !break_call(p, &calls[n], &r, f))
 		go_on(p->pid, PTRACE_CONT, 0);
-	if (hit)
-		run.fault = NULL;
 }
 
 /* After close. */
@@ -352,11 +485,11 @@ on_return(struct process *p)
 {
 	struct user_regs_struct r;
 
-	p->leaving = 0;
 	if (ptrace(PTRACE_GETREGS, p->pid, NULL, &r) == 0) {
-		r.rax = (unsigned long)-run.error;
+		r.rax = (unsigned long)-p->leaving;
 		set_registers(p->pid, &r);
 	}
+	p->leaving = 0;
 	go_on(p->pid, PTRACE_CONT, 0);
 }
 
@@ -371,12 +504,12 @@ on_fork(struct process *p)
 		depth--;
 	ptrace(PTRACE_GETEVENTMSG, parent, NULL, &message);
 	struct process *child = find((pid_t)message);
-	if (child) {
+	if (!child) {
+		add((pid_t)message, depth, foreign);
+	} else if (child->depth < 0) {
 		child->depth = depth;
 		child->foreign = foreign;
 		go_on(child->pid, PTRACE_CONT, 0);
-	} else {
-		add((pid_t)message, depth, foreign);
 	}
 	go_on(parent, PTRACE_CONT, 0);
 }
@@ -424,12 +557,15 @@ follow(pid_t first)
 		pid = waitpid(-1, &status, __WALL);
 		if (pid < 0 && errno == ECHILD)
 			break;
+		if (run.disk && now() >= run.heals)
+			run.disk = WELL;
+		int late = now() >= run.ends;
 		if (!told && (late || run.all > run.most)) {
 			if (run.trace)
 				fputs(late ? "hang\n" : "spin\n", run.trace);
 			told = 1;
 		}
-		if (told)
+		if (told || run.killed)
 			kill_all();
 		if (pid < 0)
 			continue;
@@ -514,47 +650,55 @@ keep(const char *path)
 	return n == 0 && fd >= 0 && write(fd, text, len) == (ssize_t)len ? 0 : 75;
 }
 
-static void
-choose_fault(const char *name)
+static struct fault *
+add_fault(const char *name)
 {
-	run.fault = name;
+	struct fault *f = &run.faults[run.given];
+
+	if (run.given++ == FAULTS) {
+		fputs("inject: too many faults\n", stderr);
+		exit(64);
+	}
+	*f = (struct fault){.name = name, .call = -1};
 	for (size_t n = 0; n < sizeof errors / sizeof *errors; n++)
 		if (strcmp(name, errors[n].name) == 0)
-			run.error = errors[n].number;
-	if (!run.error && strcmp(name, "kill") && strcmp(name, "killone") &&
-	    strcmp(name, "short")) {
+			f->error = errors[n].number;
+	if (!f->error && strcmp(name, "kill") && strcmp(name, "killone") &&
+	    strcmp(name, "short") && !disk_of(f)) {
 		fprintf(stderr, "inject: no such fault: %s\n", name);
 		exit(64);
 	}
+	return f;
 }
 
-static void
-choose_call(const char *name)
+static long
+find_call(const char *name)
 {
 	for (long n = 0; n < CALLS; n++)
 		if (strcmp(name, calls[n].name) == 0)
-			run.call = n;
-	if (run.call < 0) {
-		fprintf(stderr, "inject: not watched: %s\n", name);
-		exit(64);
-	}
+			return n;
+	fprintf(stderr, "inject: not watched: %s\n", name);
+	exit(64);
 }
 
 int
 main(int argc, char **argv)
 {
-	unsigned seconds = 60;
+	struct fault none, *f = &none;
+	const long start_time = now();
 	int option;
 
-	while ((option = getopt(argc, argv, "+o:t:m:f:d:c:n:k:")) >= 0) {
+	run.ends = start_time + 60000;
+	while ((option = getopt(argc, argv, "+o:t:m:l:f:d:c:n:k:")) >= 0) {
 		switch (option) {
 		case 'o': run.trace = fopen(optarg, "we"); break;
-		case 't': seconds = (unsigned)strtoul(optarg, NULL, 10); break;
+		case 't': run.ends = start_time + 1000 * strtol(optarg, NULL, 10); break;
 		case 'm': run.most = strtoul(optarg, NULL, 10); break;
-		case 'f': choose_fault(optarg); break;
-		case 'd': run.depth = (int)strtol(optarg, NULL, 10); break;
-		case 'c': choose_call(optarg); break;
-		case 'n': run.nth = strtoul(optarg, NULL, 10); break;
+		case 'l': run.ill = strtol(optarg, NULL, 10); break;
+		case 'f': f = add_fault(optarg); break;
+		case 'd': f->depth = (int)strtol(optarg, NULL, 10); break;
+		case 'c': f->call = find_call(optarg); break;
+		case 'n': f->nth = strtoul(optarg, NULL, 10); break;
 		case 'k': return keep(optarg);
 		default: return 64;
 		}
@@ -564,7 +708,7 @@ main(int argc, char **argv)
 	/* Again and again, so that it is not missed between a look and a wait. */
 	sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
 	pid_t first = start(argv + optind);
-	setitimer(ITIMER_REAL, &(struct itimerval){{0, 100000}, {seconds, 0}}, NULL);
+	setitimer(ITIMER_REAL, &(struct itimerval){{0, 100000}, {0, 100000}}, NULL);
 	return follow(first);
 }
 #endif
