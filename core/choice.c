@@ -1,36 +1,69 @@
 /* SPDX-License-Identifier: ISC */
 #include "choice.h"
+#include "codec.h"
 
 #include <string.h>
 
 enum {
-	WINDOW = 4096,       /* messages sorted at a time: a look at the directory for each */
-	NAME = SPOOL_ID + 1, /* id, then state: sorts by arrival */
+	WINDOW = 16384, /* messages sorted at a time: a look at the directory for each */
+	DIGITS = 6,     /* of an id, in each word but the last */
+};
+
+/* A name that sorts by arrival: the id's digits, then the state. */
+struct key {
+	uint32_t word[3];
 };
 
 /* The oldest of those that are newer than last: a heap, the newest on top. */
 struct window {
-	char names[WINDOW][NAME];
+	struct key keys[WINDOW];
 	size_t count;
-	char last[NAME];
+	struct key last;
 };
+
+static struct key
+make_key(char state, struct str id)
+{
+	return (struct key){{
+		(uint32_t)codec_unbase32(str_upto(id, DIGITS)),
+		(uint32_t)codec_unbase32(str_upto(str_from(id, DIGITS), DIGITS)),
+		(uint32_t)codec_unbase32(str_from(id, 2 * DIGITS)) << 8 | (unsigned char)state,
+	}};
+}
+
+static char
+read_key(const struct key *k, char id[SPOOL_ID])
+{
+	codec_base32(k->word[0], DIGITS, id);
+	codec_base32(k->word[1], DIGITS, id + DIGITS);
+	codec_base32(k->word[2] >> 8, SPOOL_ID - 2 * DIGITS, id + 2 * DIGITS);
+	return (char)(k->word[2] & 0xff);
+}
+
+static bool
+is_before(const struct key *a, const struct key *b)
+{
+	size_t n = 0;
+
+	while (n < 2 && a->word[n] == b->word[n])
+		n++;
+	return a->word[n] < b->word[n];
+}
 
 static void
 sift(struct window *w, size_t count, size_t at)
 {
-	char name[NAME];
+	struct key key = w->keys[at];
 	size_t below;
 
-	memcpy(name, w->names[at], NAME);
 	while ((below = 2 * at + 1) < count) {
-		below += below + 1 < count &&
-			 memcmp(w->names[below], w->names[below + 1], NAME) < 0;
-		if (memcmp(name, w->names[below], NAME) >= 0)
+		below += below + 1 < count && is_before(&w->keys[below], &w->keys[below + 1]);
+		if (!is_before(&key, &w->keys[below]))
 			break;
-		memcpy(w->names[at], w->names[below], NAME);
+		w->keys[at] = w->keys[below];
 		at = below;
 	}
-	memcpy(w->names[at], name, NAME);
+	w->keys[at] = key;
 }
 
 static void
@@ -43,13 +76,11 @@ make_heap(struct window *w)
 static void
 sort(struct window *w)
 {
-	char top[NAME];
-
 	make_heap(w);
 	for (size_t n = w->count; n-- > 1;) {
-		memcpy(top, w->names[0], NAME);
-		memcpy(w->names[0], w->names[n], NAME);
-		memcpy(w->names[n], top, NAME);
+		struct key top = w->keys[0];
+		w->keys[0] = w->keys[n];
+		w->keys[n] = top;
 		sift(w, n, 0);
 	}
 }
@@ -64,18 +95,16 @@ add_name(void *ctx, char state, struct str id)
 {
 	const struct gathering *g = ctx;
 	struct window *w = g->window;
-	char name[NAME];
+	struct key key = make_key(state, id);
 
-	memcpy(name, id.ptr, SPOOL_ID);
-	name[SPOOL_ID] = state;
-	if (!strchr(g->choice->states, state) || memcmp(name, w->last, NAME) <= 0)
+	if (!strchr(g->choice->states, state) || !is_before(&w->last, &key))
 		return;
 	if (w->count < WINDOW) {
-		memcpy(w->names[w->count++], name, NAME);
+		w->keys[w->count++] = key;
 		if (w->count == WINDOW)
 			make_heap(w);
-	} else if (memcmp(name, w->names[0], NAME) < 0) {
-		memcpy(w->names[0], name, NAME);
+	} else if (is_before(&key, &w->keys[0])) {
+		w->keys[0] = key;
 		sift(w, WINDOW, 0);
 	}
 }
@@ -86,17 +115,20 @@ walk(const struct choice *c, struct spool *s,
 {
 	struct window *w = buf_array(NULL, 1, sizeof *w);
 	struct gathering g = {c, w};
+	char id[SPOOL_ID];
 	int rc;
 
-	memset(w->last, 0, NAME);
+	w->last = (struct key){{0}};
 	do {
 		w->count = 0;
 		rc = spool_walk(s, add_name, &g);
 		sort(w);
-		for (size_t n = 0; n < w->count && !rc; n++)
-			visit(ctx, w->names[n][SPOOL_ID], (struct str){w->names[n], SPOOL_ID});
+		for (size_t n = 0; n < w->count && !rc; n++) {
+			char state = read_key(&w->keys[n], id);
+			visit(ctx, state, (struct str){id, SPOOL_ID});
+		}
 		if (w->count)
-			memcpy(w->last, w->names[w->count - 1], NAME);
+			w->last = w->keys[w->count - 1];
 	} while (w->count == WINDOW && !rc);
 	buf_release(w);
 	return rc;

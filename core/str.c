@@ -88,8 +88,12 @@ str_upto(struct str s, size_t len)
 struct str
 str_cut(struct str *s, char c)
 {
-	size_t at = str_find(*s, c);
-	struct str before = str_upto(*s, at);
+	size_t at = 0;
+
+	/* Words are short: a call costs more than to look. */
+	while (at < s->len && s->ptr[at] != c)
+		at++;
+	struct str before = {s->ptr, at};
 
 	*s = str_from(*s, at + 1);
 	return before;
@@ -120,10 +124,12 @@ str_number(struct str s, uint64_t max, uint64_t *value)
 		return -1;
 	for (size_t i = 0; i < s.len; i++) {
 		unsigned digit = (unsigned char)s.ptr[i] - '0';
-		if (digit > 9 || v > max / 10 || digit > max - v * 10)
+		if (digit > 9 || v > UINT64_MAX / 10 || v * 10 > UINT64_MAX - digit)
 			return -1;
 		v = v * 10 + digit;
 	}
+	if (v > max)
+		return -1;
 	*value = v;
 	return 0;
 }
@@ -153,4 +159,17 @@ str_printable(struct str s)
 		if ((unsigned char)s.ptr[i] < low || (unsigned char)s.ptr[i] > high)
 			return 0;
 	return n;
+}
+
+size_t
+str_printables(struct str s)
+{
+	size_t at = 0, n = 1;
+
+	for (; at < s.len && n > 0; at += n) {
+		n = 1;
+		if (s.ptr[at] < ' ' || s.ptr[at] > '~')
+			n = str_printable(str_from(s, at));
+	}
+	return at;
 }

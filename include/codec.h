@@ -25,6 +25,8 @@ ptrdiff_t codec_unhex(struct str in, void *dst, size_t cap);
 /* The low 5*digits bits of value as that many digits 0-9a-v (RFC 4648's base32hex in lower
  * case) in dst, no NUL: text that sorts as the number does. */
 void codec_base32(uint64_t value, unsigned digits, char *dst);
+/* The way back, of nothing but such digits. */
+uint64_t codec_unbase32(struct str digits);
 
 uint32_t codec_crc32(struct str in);
 

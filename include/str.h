@@ -48,5 +48,7 @@ bool str_is_ascii(struct str s); /* no byte above 127 */
 /* Length of the character that s, not empty, begins with: one of ASCII, or of UTF-8 (RFC 3629).
  * 0: neither, or a control character of ASCII or ISO 6429. */
 size_t str_printable(struct str s);
+/* Length of all such characters that it begins with. */
+size_t str_printables(struct str s);
 
 #endif

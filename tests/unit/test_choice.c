@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-enum { MANY = 9000 }; /* more than two looks at the directory */
+enum { MANY = 33000 }; /* more than two looks at the directory */
 
 static char path[] = "/tmp/test_choice.XXXXXX";
 static struct spool spool;

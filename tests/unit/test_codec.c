@@ -102,6 +102,9 @@ test_base32_sorts(void **state)
 	assert_true(strcmp(a, b) < 0);
 	codec_base32(UINT64_MAX, 8, a);
 	assert_string_equal(a, "vvvvvvvv");
+	assert_int_equal(codec_unbase32(STR("28q5cu4q")), 0x123456789a);
+	assert_int_equal(codec_unbase32(STR("vvvvvvvv")), 0xffffffffff);
+	assert_int_equal(codec_unbase32(STR("")), 0);
 }
 
 static void
@@ -111,6 +114,15 @@ test_crc32(void **state)
 	assert_int_equal(codec_crc32(STR("")), 0);
 	assert_int_equal(codec_crc32(STR("123456789")), 0xcbf43926);
 	assert_int_equal(codec_crc32(STR("\377\0\200")), 0xac616edf);
+	/* Each half byte at each of the two places. */
+	for (unsigned n = 0; n < 1 << 16; n++) {
+		uint32_t crc = 0xffffffff;
+		char pair[] = {(char)(n & 255), (char)(n >> 8)};
+		crc ^= n;
+		for (int bit = 0; bit < 16; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+		assert_int_equal(codec_crc32((struct str){pair, 2}), ~crc);
+	}
 }
 
 int

@@ -43,6 +43,19 @@ test_number(void **state)
 }
 
 static void
+test_printables(void **state)
+{
+	(void)state;
+	assert_int_equal(str_printables(STR("")), 0);
+	assert_int_equal(str_printables(STR("a ~\xc3\xbc\xe2\x82\xac")), 8);
+	assert_int_equal(str_printables(STR("ab\tc")), 2);
+	assert_int_equal(str_printables(STR("ab\x7f")), 2);
+	assert_int_equal(str_printables(STR("ab\x9f")), 2);
+	assert_int_equal(str_printables(STR("a\xc2\x9f")), 1);
+	assert_int_equal(str_printables(STR("a\xc3")), 1);
+}
+
+static void
 expect_format(const char *want, const char *got, size_t len)
 {
 	assert_string_equal(got, want);
@@ -86,6 +99,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cut_and_trim),
 		cmocka_unit_test(test_number),
+		cmocka_unit_test(test_printables),
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_buf),
 	};
