@@ -401,15 +401,14 @@ find(struct job *j, char state, struct str id)
 
 	m->state = state;
 	memcpy(m->id, id.ptr, SPOOL_ID);
-	m->claim = (struct spool_claim){.fd = -1, .journal = -1};
 	m->why = "it cannot be opened";
 	if (j->verb->to && strchr(j->verb->states, state))
 		r = spool_claim(&j->spool, state, id, &m->claim);
 	if (r != SPOOL_OK)
-		m->claim.fd = spool_peek(&j->spool, state, id);
+		spool_peek(&j->spool, state, id, &m->claim);
 	if (m->claim.fd < 0)
 		return errno == ENOENT || !spool_may_run(&j->spool) ? SPOOL_GONE : r;
-	spool_read(m->claim.fd, &m->text, &m->log, &m->envelope, &m->journal, &m->why);
+	spool_read(&m->claim, &m->text, &m->log, &m->envelope, &m->journal, &m->why);
 	return r;
 }
 

@@ -271,12 +271,12 @@ was_tried(struct spool *spool, const char *id)
 	struct envelope e;
 	struct journal j;
 	const char *why;
-	int fd = spool_peek(spool, 'Q', str_of(id));
+	struct spool_claim c;
 	bool tried = true;
 
-	if (fd < 0)
+	if (spool_peek(spool, 'Q', str_of(id), &c))
 		return true;
-	if (spool_read(fd, &text, &journal, &e, &j, &why) == 0) {
+	if (spool_read(&c, &text, &journal, &e, &j, &why) == 0) {
 		for (size_t n = 0; n < j.count; n++)
 			tried = tried && (j.rcpts[n].fate != JOURNAL_PENDING || j.rcpts[n].attempts);
 		journal_free(&j);
@@ -284,7 +284,7 @@ was_tried(struct spool *spool, const char *id)
 	}
 	buf_free(&text);
 	buf_free(&journal);
-	close(fd);
+	spool_release(&c);
 	return tried;
 }
 

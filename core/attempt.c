@@ -76,7 +76,7 @@ attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, st
 		log_error("%s: not a file that we deliver, left alone", a->id);
 	if (r != SPOOL_OK)
 		return r;
-	if (spool_read(a->claim.fd, &a->text, &a->log, &a->envelope, &a->journal, &why) == 0) {
+	if (spool_read(&a->claim, &a->text, &a->log, &a->envelope, &a->journal, &why) == 0) {
 		a->journal_bytes = a->log.len;
 		a->before = a->journal.newest;
 		fit_marks(a);

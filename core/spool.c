@@ -41,13 +41,7 @@ spool_is_id(struct str id)
 int64_t
 spool_id_time(struct str id)
 {
-	int64_t seconds = 0;
-
-	for (size_t i = 0; i < ID_DIGITS && i < id.len; i++) {
-		char c = id.ptr[i];
-		seconds = seconds << 5 | (c <= '9' ? c - '0' : c - 'a' + 10);
-	}
-	return seconds;
+	return (int64_t)codec_unbase32(str_upto(id, ID_DIGITS));
 }
 
 /* Another id of the same second. */
@@ -100,9 +94,9 @@ is_owner(const struct spool *s, const struct stat *st)
 }
 
 /* Opens a file in the spool only if it is one that we could have put there: EINVAL for a
- * link, a FIFO, a directory, somebody else's file. Never waits. */
+ * link, a FIFO, a directory, somebody else's file. Never waits. *size: its own. */
 static int
-open_own(const struct spool *s, const char *name, int flags)
+open_sized(const struct spool *s, const char *name, int flags, uint64_t *size)
 {
 	struct stat st;
 	int err = 0;
@@ -120,6 +114,7 @@ open_own(const struct spool *s, const char *name, int flags)
 		err = ENOENT;
 	else if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || !is_owner(s, &st))
 		err = EINVAL;
+	*size = (uint64_t)st.st_size;
 	if (!err)
 		return fd;
 	close(fd);
@@ -127,14 +122,37 @@ open_own(const struct spool *s, const char *name, int flags)
 	return -1;
 }
 
-/* Locks fd, just opened by that name, and looks again whether the name still means it. */
+static int
+open_own(const struct spool *s, const char *name, int flags)
+{
+	uint64_t size;
+
+	return open_sized(s, name, flags, &size);
+}
+
+/* Locks fd, just opened by that name, and looks again whether the name still means it. *size:
+ * now that nobody else writes to it. */
+static enum spool_result
+lock_sized(const struct spool *s, int fd, const char *name, uint64_t *size)
+{
+	struct stat st, named;
+
+	if (file_lock(fd, 0))
+		return errno == EWOULDBLOCK ? SPOOL_BUSY : SPOOL_ERROR;
+	if (fstat(fd, &st))
+		return SPOOL_ERROR;
+	if (fstatat(s->dir, name, &named, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? SPOOL_GONE : SPOOL_ERROR;
+	*size = (uint64_t)st.st_size;
+	return st.st_dev == named.st_dev && st.st_ino == named.st_ino ? SPOOL_OK : SPOOL_GONE;
+}
+
 static enum spool_result
 lock_named(const struct spool *s, int fd, const char *name)
 {
-	if (file_lock(fd, 0))
-		return errno == EWOULDBLOCK ? SPOOL_BUSY : SPOOL_ERROR;
-	int is = file_is(fd, s->dir, name);
-	return is == 1 ? SPOOL_OK : is == 0 ? SPOOL_GONE : SPOOL_ERROR;
+	uint64_t size;
+
+	return lock_sized(s, fd, name, &size);
 }
 
 /* The directory */
@@ -552,7 +570,9 @@ spool_claim(struct spool *s, char state, struct str id, struct spool_claim *c)
 		return SPOOL_GONE;
 	memcpy(c->id, id.ptr, SPOOL_ID);
 	if (is_in_memory(s)) {
+		off_t end = lseek(s->memory, 0, SEEK_END);
 		c->fd = s->memory;
+		c->size = end > 0 ? (uint64_t)end : 0;
 		s->memory = -1;
 		return c->fd < 0 ? SPOOL_GONE : SPOOL_OK;
 	}
@@ -560,13 +580,12 @@ spool_claim(struct spool *s, char state, struct str id, struct spool_claim *c)
 	int fd = open_own(s, name.z, O_RDONLY);
 	if (fd < 0)
 		return errno == ENOENT ? SPOOL_GONE : SPOOL_ERROR;
-	enum spool_result result = lock_named(s, fd, name.z);
-	if (result != SPOOL_OK) {
+	enum spool_result result = lock_sized(s, fd, name.z, &c->size);
+	if (result == SPOOL_OK)
+		c->fd = fd;
+	else
 		close_quietly(fd);
-		return result;
-	}
-	c->fd = fd;
-	return SPOOL_OK;
+	return result;
 }
 
 void
@@ -580,14 +599,17 @@ spool_release(struct spool_claim *c)
 }
 
 int
-spool_peek(struct spool *s, char state, struct str id)
+spool_peek(struct spool *s, char state, struct str id, struct spool_claim *c)
 {
+	*c = (struct spool_claim){.fd = -1, .journal = -1, .state = state};
 	if (!spool_is_id(id)) {
 		errno = ENOENT;
 		return -1;
 	}
-	struct name name = make_name(state, id.ptr);
-	return open_own(s, name.z, O_RDONLY);
+	memcpy(c->id, id.ptr, SPOOL_ID);
+	struct name name = make_name(state, c->id);
+	c->fd = open_sized(s, name.z, O_RDONLY, &c->size);
+	return c->fd < 0 ? -1 : 0;
 }
 
 /* Exactly len bytes from offset on. NULL, or why not with errno; EINVAL unless it is the
@@ -606,17 +628,12 @@ read_part(int fd, uint64_t offset, uint64_t len, struct buf *out)
 }
 
 static const char *
-read_message(int fd, struct buf *text, struct buf *log, struct envelope *e)
+read_message(int fd, uint64_t size, struct buf *text, struct buf *log, struct envelope *e)
 {
-	uint64_t offset, length, size;
-	const char *why;
-	struct stat st;
+	uint64_t offset, length;
+	const char *why = read_part(fd, 0, size < FIRST_READ ? size : FIRST_READ, text);
 
-	if (fstat(fd, &st))
-		return strerror(errno);
-	size = (uint64_t)st.st_size;
 	/* Where reading worked and something is wrong, errno is EINVAL. */
-	why = read_part(fd, 0, size < FIRST_READ ? size : FIRST_READ, text);
 	if (why)
 		return why;
 	if (envelope_parse_fixed(buf_view(text), &offset, &length))
@@ -642,13 +659,13 @@ read_message(int fd, struct buf *text, struct buf *log, struct envelope *e)
 }
 
 int
-spool_read(int fd, struct buf *text, struct buf *log, struct envelope *e, struct journal *j,
-	   const char **why)
+spool_read(const struct spool_claim *c, struct buf *text, struct buf *log, struct envelope *e,
+	   struct journal *j, const char **why)
 {
 	text->len = log->len = 0;
 	*e = (struct envelope){0};
 	*j = (struct journal){0};
-	*why = read_message(fd, text, log, e);
+	*why = read_message(c->fd, c->size, text, log, e);
 	if (*why)
 		return -1;
 	/* What the caller appends in memory begins a new line, as it does in the file. */

@@ -73,9 +73,10 @@ int spool_commit(struct spool *s, struct spool_draft *d, struct str fixed);
 /* Takes the draft away again. */
 void spool_abort(struct spool *s, struct spool_draft *d);
 
-/* One message held for delivery or for an operator's verb. */
+/* One message held for delivery or for an operator's verb; or just open for a listing. */
 struct spool_claim {
 	int fd;                  /* read-only, holds the flock */
+	uint64_t size;           /* of the file, when it was locked; of a listing's, when opened */
 	int journal;             /* append only; -1 until the first append */
 	char state;              /* 'Q', 'H' or 'C' */
 	char id[SPOOL_ID + 1];
@@ -89,11 +90,11 @@ enum spool_result spool_claim(struct spool *s, char state, struct str id,
 			      struct spool_claim *c);
 void spool_release(struct spool_claim *c);
 
-/* Reads envelope and journal of an open message file (claimed or not: mailq's listing). text
- * and log are filled (log to the end of a line) and must outlive *e and *j. 0; -1 with *why in words: with errno EINVAL
- * it is not a message of ours, with another one it could not be read this time. */
-int spool_read(int fd, struct buf *text, struct buf *log, struct envelope *e, struct journal *j,
-	       const char **why);
+/* Reads envelope and journal. text and log are filled (log to the end of a line) and must
+ * outlive *e and *j. 0; -1 with *why in words: with errno EINVAL it is not a message of ours,
+ * with another one it could not be read this time. */
+int spool_read(const struct spool_claim *c, struct buf *text, struct buf *log,
+	       struct envelope *e, struct journal *j, const char **why);
 
 /* What an appended line is worth. */
 enum spool_weight {
@@ -120,8 +121,8 @@ int spool_move(struct spool *s, struct spool_claim *c, char state);
 /* The state of the message with that id. 0: there is none (ENOENT), or it is not known. */
 char spool_find(const struct spool *s, struct str id);
 
-/* A plain file opened for listing without a lock; -1 with errno. */
-int spool_peek(struct spool *s, char state, struct str id);
+/* A plain file of our own, opened for listing without a lock. 0, or -1 with errno. */
+int spool_peek(struct spool *s, char state, struct str id, struct spool_claim *c);
 
 /* Calls visit with each message (Q, H, C; no draft), in the directory's order. visit may rename
  * and unlink. 0, or -1 with errno. */

@@ -204,7 +204,8 @@ read_back(int fd)
 	journal_free(&got.j);
 	envelope_free(&got.e);
 	errno = 0;
-	got.rc = spool_read(fd, &got.text, &got.log, &got.e, &got.j, &got.why);
+	struct spool_claim c = {.fd = fd, .size = (uint64_t)lseek(fd, 0, SEEK_END)};
+	got.rc = spool_read(&c, &got.text, &got.log, &got.e, &got.j, &got.why);
 	got.err = errno;
 }
 
@@ -591,7 +592,7 @@ test_claim_refuses_strangers(void **state)
 		assert_int_equal(spool_claim(&spool, 'Q', str_of(id), &c), SPOOL_ERROR);
 		assert_int_equal(errno, EINVAL);
 		assert_int_equal(c.fd, -1);
-		assert_int_equal(spool_peek(&spool, 'Q', str_of(id)), -1);
+		assert_int_equal(spool_peek(&spool, 'Q', str_of(id), &c), -1);
 		assert_int_equal(spool_touch(&spool, str_of(id)), -1);
 		unlinkat(spool.dir, "Q0000000000000001", kind == 2 ? AT_REMOVEDIR : 0);
 	}
@@ -847,14 +848,15 @@ test_peek(void **state)
 	(void)state;
 	queue_message("x\n", id);
 	struct spool_claim c = claim('Q', id);
-	int fd = spool_peek(&spool, 'Q', str_of(id));
-	assert_true(fd >= 0);
-	read_back(fd);
+	struct spool_claim seen;
+	assert_int_equal(spool_peek(&spool, 'Q', str_of(id), &seen), 0);
+	assert_int_equal(seen.size, lseek(c.fd, 0, SEEK_END));
+	read_back(seen.fd);
 	assert_int_equal(got.rc, 0);
-	close(fd);
-	assert_int_equal(spool_peek(&spool, 'H', str_of(id)), -1);
+	spool_release(&seen);
+	assert_int_equal(spool_peek(&spool, 'H', str_of(id), &seen), -1);
 	assert_int_equal(errno, ENOENT);
-	assert_int_equal(spool_peek(&spool, 'Q', STR("x")), -1);
+	assert_int_equal(spool_peek(&spool, 'Q', STR("x"), &seen), -1);
 	spool_release(&c);
 	forget_read();
 }
