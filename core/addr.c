@@ -26,12 +26,11 @@ struct lexer {
 static bool
 is_atext(char c)
 {
-	switch (c) {
-	case '(': case ')': case '<': case '>': case '[': case ']': case ':': case ';':
-	case '@': case '\\': case ',': case '.': case '"':
-		return false;
-	}
-	return (unsigned char)c > ' ' && c != 0x7f;
+	/* A bit for each of ASCII: all but blanks, control characters and ()<>[]:;@\,." */
+	static const uint32_t bits[4] = {0, 0xa3ffacfa, 0xc7fffffe, 0x7fffffff};
+	unsigned char u = (unsigned char)c;
+
+	return u > 127 || bits[u / 32] >> u % 32 & 1;
 }
 
 /* Length of the line end that s begins with, where a blank behind it makes it folding. */
@@ -213,13 +212,7 @@ quote(struct buf *out, size_t start)
 static bool
 is_printable(struct str s)
 {
-	while (s.len > 0) {
-		size_t n = str_printable(s);
-		if (n == 0)
-			return false;
-		s = str_from(s, n);
-	}
-	return true;
+	return str_printables(s) == s.len;
 }
 
 static bool
@@ -254,6 +247,15 @@ addr_is_domain(struct str s)
 		if (!is_label(str_cut(&s, '.')))
 			return false;
 	return true;
+}
+
+bool
+addr_is_plain(struct str s)
+{
+	struct str local = str_upto(s, str_find(s, '@'));
+
+	return s.len <= LIMIT_ADDRESS && str_is_ascii(s) && is_dot_string(local) &&
+	       (local.len == s.len || addr_is_domain(str_from(s, local.len + 1)));
 }
 
 /* Appends it behind the '@' that *out ends with. The root's dot is dropped. */

@@ -5,38 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The two lines of fixed width: # is a digit, ? is 0 or 1, all else stands for itself. */
-static const char shape[] = "mtabox 1 message ########## #################\n"
-			    "text 8bit=? utf8=? nul=? longest=#################\n";
-enum { AT_OFFSET = 17, AT_LENGTH = 28, AT_EIGHTBIT = 56, AT_UTF8 = 63, AT_NUL = 69,
-       AT_LONGEST = 79 };
-enum { OFFSET_DIGITS = 10, LENGTH_DIGITS = 17 };
+/* Lines of fixed width: # is a digit, ? is 0 or 1, all else stands for itself. At most 17 digits
+ * are one number, so neither it nor a sum of two overflows. */
+static const char fixed_shape[] = "mtabox 1 message ########## #################\n"
+				  "text 8bit=? utf8=? nul=? longest=#################\n";
+enum { FIRST_LINE = 46, TEXT_VALUES = 4 };
 
-_Static_assert(sizeof shape - 1 == ENVELOPE_FIXED, "ENVELOPE_FIXED is the length of shape");
+_Static_assert(sizeof fixed_shape - 1 == ENVELOPE_FIXED, "the length of fixed_shape");
 
-/* The words of the header line, in their order. */
-static const struct {
-	const char *name;
-	size_t at;
-} header_words[] = {
-	{"present", offsetof(struct header_facts, present)},
-	{"date", offsetof(struct header_facts, date)},
-	{"message-id", offsetof(struct header_facts, message_id)},
-	{"from", offsetof(struct header_facts, from)},
-	{"to", offsetof(struct header_facts, to)},
-	{"cc", offsetof(struct header_facts, cc)},
-	{"mime", offsetof(struct header_facts, mime)},
-	{"type", offsetof(struct header_facts, type)},
-	{"8bit", offsetof(struct header_facts, eightbit)},
-	{"opaque", offsetof(struct header_facts, opaque)},
+static const char header_shape[] = "header present=? date=? message-id=? from=? to=? cc=? "
+				   "mime=? type=? 8bit=? opaque=?\n";
+static const unsigned char header_values[] = {
+	offsetof(struct header_facts, present), offsetof(struct header_facts, date),
+	offsetof(struct header_facts, message_id), offsetof(struct header_facts, from),
+	offsetof(struct header_facts, to), offsetof(struct header_facts, cc),
+	offsetof(struct header_facts, mime), offsetof(struct header_facts, type),
+	offsetof(struct header_facts, eightbit), offsetof(struct header_facts, opaque),
 };
-enum { HEADER_WORDS = sizeof header_words / sizeof *header_words };
-
-static bool *
-header_fact(struct header_facts *facts, size_t word)
-{
-	return (bool *)((char *)facts + header_words[word].at);
-}
+enum { HEADER_VALUES = sizeof header_values };
 
 void
 envelope_print_fixed(const struct envelope *e, struct buf *out)
@@ -78,13 +64,12 @@ print_notify(const struct notify *n, enum notify_of of, struct buf *out)
 void
 envelope_print_head(const struct envelope *e, struct buf *out)
 {
-	struct header_facts facts = e->header;
+	const unsigned char *at = header_values;
 
 	envelope_print_fixed(e, out);
-	buf_puts(out, "header");
-	for (size_t i = 0; i < HEADER_WORDS; i++)
-		buf_print(out, " %s=%d", header_words[i].name, *header_fact(&facts, i));
-	buf_puts(out, "\narrived ");
+	for (const char *p = header_shape; *p; p++)
+		buf_putc(out, *p != '?' ? *p : *((const bool *)&e->header + *at++) ? '1' : '0');
+	buf_puts(out, "arrived ");
 	stamp_print(&e->arrived, out);
 	buf_print(out, "\nsubmitter %u", (unsigned)e->uid);
 	print_line("", e->login, out);
@@ -113,37 +98,43 @@ envelope_print_end(struct envelope *e, struct buf *out)
 	buf_free(&fixed);
 }
 
+/* Takes what has that shape off *rest, and its numbers, one for each run of # or ?. */
 static bool
-has_shape(struct str head)
+take_shape(struct str *rest, struct str shape, uint64_t *value)
 {
-	if (head.len < ENVELOPE_FIXED)
+	const char *p = rest->ptr, *s = shape.ptr;
+
+	if (rest->len < shape.len)
 		return false;
-	for (size_t i = 0; i < ENVELOPE_FIXED; i++) {
-		char c = head.ptr[i];
-		if (shape[i] == '#' ? c < '0' || c > '9' :
-		    shape[i] == '?' ? c < '0' || c > '1' : c != shape[i])
-			return false;
+	while (s < shape.ptr + shape.len) {
+		char mark = *s;
+		if (mark != '#' && mark != '?') {
+			if (*s++ != *p++)
+				return false;
+			continue;
+		}
+		for (*value = 0; *s == mark; s++) {
+			unsigned digit = (unsigned char)*p++ - '0';
+			if (digit > (mark == '#' ? 9 : 1))
+				return false;
+			*value = *value * 10 + digit;
+		}
+		value++;
 	}
+	*rest = str_from(*rest, shape.len);
 	return true;
-}
-
-/* Digits of the shape as a number: at most 17, so neither it nor a sum of two overflows. */
-static uint64_t
-number_at(struct str head, size_t at, size_t digits)
-{
-	uint64_t value = 0;
-
-	str_number(str_upto(str_from(head, at), digits), UINT64_MAX, &value);
-	return value;
 }
 
 int
 envelope_parse_fixed(struct str head, uint64_t *offset, uint64_t *length)
 {
-	if (!has_shape(head))
+	uint64_t value[2];
+
+	if (head.len < ENVELOPE_FIXED ||
+	    !take_shape(&head, str_upto(STR(fixed_shape), FIRST_LINE), value))
 		return -1;
-	*offset = number_at(head, AT_OFFSET, OFFSET_DIGITS);
-	*length = number_at(head, AT_LENGTH, LENGTH_DIGITS);
+	*offset = value[0];
+	*length = value[1];
 	return *offset > ENVELOPE_FIXED && *offset <= LIMIT_ENVELOPE ? 0 : -1;
 }
 
@@ -152,6 +143,9 @@ envelope_is_address(struct str s)
 {
 	struct buf canonical = {0};
 	const char *why;
+
+	if (addr_is_plain(s))
+		return true;
 	bool is = !addr_parse(s, &canonical, &why) && str_eq(buf_view(&canonical), s);
 
 	buf_free(&canonical);
@@ -163,34 +157,32 @@ envelope_is_address(struct str s)
 static bool
 take_line(struct str *rest, struct str keyword, struct str *value)
 {
-	struct str line = str_upto(*rest, str_find(*rest, '\n'));
-	struct str tail = str_from(line, keyword.len);
+	struct str tail = str_from(*rest, keyword.len);
+	size_t end = 0;
 
-	if (line.len == rest->len || !str_starts(line, keyword))
+	if (!str_starts(*rest, keyword))
 		return false;
-	if (tail.len == 1 || (tail.len > 1 && tail.ptr[0] != ' '))
+	while (end < tail.len && !str_is_control(tail.ptr[end]))
+		end++;
+	if (end == tail.len || tail.ptr[end] != '\n')
 		return false;
-	for (size_t i = 0; i < tail.len; i++)
-		if (str_is_control(tail.ptr[i]))
-			return false;
-	*value = str_from(tail, 1);
-	*rest = str_from(*rest, line.len + 1);
+	if (end == 1 || (end > 1 && tail.ptr[0] != ' '))
+		return false;
+	*value = str_from(str_upto(tail, end), 1);
+	*rest = str_from(tail, end + 1);
 	return true;
 }
 
 static bool
-parse_header_facts(struct str value, struct header_facts *facts)
+take_header(struct str *rest, struct header_facts *facts)
 {
-	for (size_t i = 0; i < HEADER_WORDS; i++) {
-		struct str digit = str_cut(&value, ' ');
-		struct str name = str_cut(&digit, '=');
-		bool is = str_eq(digit, STR("1"));
-		if (!str_eq(name, str_of(header_words[i].name)) ||
-		    (!is && !str_eq(digit, STR("0"))))
-			return false;
-		*header_fact(facts, i) = is;
-	}
-	return value.len == 0;
+	uint64_t value[HEADER_VALUES];
+
+	if (!take_shape(rest, STR(header_shape), value))
+		return false;
+	for (size_t i = 0; i < HEADER_VALUES; i++)
+		*((bool *)facts + header_values[i]) = value[i];
+	return true;
 }
 
 static bool
@@ -252,21 +244,19 @@ parse_rcpts(struct str rest, struct envelope *e)
 static const char *
 parse(struct str text, struct envelope *e)
 {
-	struct str rest = str_from(text, ENVELOPE_FIXED), value;
+	struct str rest = str_from(text, FIRST_LINE), value;
+	uint64_t facts[TEXT_VALUES];
 	const char *why;
 
-	if (envelope_parse_fixed(text, &e->offset, &e->length))
+	if (envelope_parse_fixed(text, &e->offset, &e->length) ||
+	    !take_shape(&rest, str_from(STR(fixed_shape), FIRST_LINE), facts))
 		return "not an envelope of this version";
 	if (e->offset != text.len)
 		return "the envelope has another length than it says";
-	e->text.eightbit = text.ptr[AT_EIGHTBIT] == '1';
-	e->text.utf8 = text.ptr[AT_UTF8] == '1';
-	e->text.nul = text.ptr[AT_NUL] == '1';
-	e->text.longest = number_at(text, AT_LONGEST, LENGTH_DIGITS);
-
-	if (!take_line(&rest, STR("header"), &value) ||
-	    !parse_header_facts(value, &e->header) ||
-	    !take_line(&rest, STR("arrived"), &value) ||
+	e->text = (struct text_facts){
+		.eightbit = facts[0], .utf8 = facts[1], .nul = facts[2], .longest = facts[3],
+	};
+	if (!take_header(&rest, &e->header) || !take_line(&rest, STR("arrived"), &value) ||
 	    stamp_parse(&value, &e->arrived) || value.len > 0 ||
 	    !take_line(&rest, STR("submitter"), &value) || !parse_submitter(value, e))
 		return "the envelope's line header, arrived or submitter is damaged";

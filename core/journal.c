@@ -513,16 +513,20 @@ fold_event(struct journal *j, const struct event *ev)
 }
 
 static void
-print_checksum(struct str text, char checksum[CHECKSUM + 1])
+print_checksum(struct str text, char checksum[CHECKSUM])
 {
-	fmt_print(checksum, CHECKSUM + 1, " %08x", (unsigned)codec_crc32(text));
+	uint32_t crc = codec_crc32(text);
+
+	checksum[0] = ' ';
+	for (size_t i = 1; i < CHECKSUM; i++, crc <<= 4)
+		checksum[i] = "0123456789abcdef"[crc >> 28];
 }
 
 /* One line without its LF, whose checksum is right. */
 static bool
 parse_line(struct str line, struct event *ev)
 {
-	char checksum[CHECKSUM + 1];
+	char checksum[CHECKSUM];
 
 	if (line.len < CHECKSUM || line.len >= LIMIT_JOURNAL_LINE)
 		return false;
@@ -734,7 +738,7 @@ begin_line(const char *word, const struct stamp *now, struct str set, struct buf
 static void
 end_line(size_t start, struct buf *out)
 {
-	char checksum[CHECKSUM + 1];
+	char checksum[CHECKSUM];
 
 	print_checksum(buf_tail(out, start), checksum);
 	buf_add(out, checksum, CHECKSUM);

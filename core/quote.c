@@ -3,34 +3,40 @@
 
 #include <string.h>
 
-/* Takes what needs no thought off *s: printable characters up to a byte of stop, or to one that
- * belongs to none. */
+/* Takes n bytes, which stay as they are, off *s. */
 static void
-copy(struct str *s, const char *stop, struct buf *out)
+copy(struct str *s, size_t n, struct buf *out)
 {
-	size_t at = 0, n;
-
-	while (at < s->len && (n = str_printable(str_from(*s, at))) > 0 &&
-	       !strchr(stop, s->ptr[at]))
-		at += n;
-	buf_add(out, s->ptr, at);
-	*s = str_from(*s, at);
+	buf_add(out, s->ptr, n);
+	*s = str_from(*s, n);
 }
 
 void
 quote_text(struct str s, const char *keep, struct buf *out)
 {
-	for (copy(&s, "", out); s.len > 0; copy(&s, "", out)) {
+	for (copy(&s, str_printables(s), out); s.len > 0; copy(&s, str_printables(s), out)) {
 		buf_putc(out, s.ptr[0] && strchr(keep, s.ptr[0]) ? s.ptr[0] : '?');
 		s = str_from(s, 1);
 	}
+}
+
+/* What needs no escape. */
+static size_t
+plain(struct str s)
+{
+	size_t at = 0, n;
+
+	while (at < s.len && s.ptr[at] != '"' && s.ptr[at] != '\\' &&
+	       (n = str_printable(str_from(s, at))) > 0)
+		at += n;
+	return at;
 }
 
 void
 quote_json(struct str s, struct buf *out)
 {
 	buf_putc(out, '"');
-	for (copy(&s, "\"\\", out); s.len > 0; copy(&s, "\"\\", out)) {
+	for (copy(&s, plain(s), out); s.len > 0; copy(&s, plain(s), out)) {
 		char c = s.ptr[0];
 		if (c == '"' || c == '\\')
 			buf_print(out, "\\%c", c);

@@ -31,44 +31,52 @@ stamp_print(const struct stamp *s, struct buf *out)
 		  (unsigned long long)s->boot_id, s->believable);
 }
 
-static int
-parse_hex16(struct str s, uint64_t *value)
+/* Takes a number and the blank behind it. So small a decimal that differences cannot overflow. */
+static bool
+take_signed(struct str *in, int64_t *value)
 {
-	if (s.len != 16)
-		return -1;
-	*value = 0;
-	for (size_t i = 0; i < s.len; i++) {
-		int digit = str_hex(s.ptr[i]);
-		if (digit < 0 || str_lower(s.ptr[i]) != s.ptr[i])
-			return -1;
-		*value = *value << 4 | (unsigned)digit;
+	bool negative = in->len > 0 && in->ptr[0] == '-';
+	size_t start = negative, n = start;
+	int64_t v = 0;
+
+	for (; n < in->len && in->ptr[n] != ' '; n++) {
+		unsigned digit = (unsigned char)in->ptr[n] - '0';
+		if (digit > 9 || v > INT64_MAX / 40)
+			return false;
+		v = v * 10 + digit;
 	}
-	return 0;
+	*value = negative ? -v : v;
+	*in = str_from(*in, n + 1);
+	return n > start && v <= INT64_MAX / 4;
 }
 
-/* A decimal with an optional minus sign, small enough that differences cannot overflow. */
-static int
-parse_signed(struct str s, int64_t *value)
+/* 16 digits, in lower case. */
+static bool
+take_hex(struct str *in, uint64_t *value)
 {
-	uint64_t u;
-	bool negative = s.len > 0 && s.ptr[0] == '-';
+	size_t n = 0;
 
-	if (str_number(str_from(s, negative), INT64_MAX / 4, &u))
-		return -1;
-	*value = negative ? -(int64_t)u : (int64_t)u;
-	return 0;
+	*value = 0;
+	for (; n < in->len && in->ptr[n] != ' '; n++) {
+		unsigned digit = (unsigned char)in->ptr[n] - '0';
+		unsigned letter = (unsigned char)in->ptr[n] - 'a';
+		if (digit > 9 && letter > 5)
+			return false;
+		*value = *value << 4 | (digit > 9 ? letter + 10 : digit);
+	}
+	*in = str_from(*in, n + 1);
+	return n == 16;
 }
 
 int
 stamp_parse(struct str *in, struct stamp *s)
 {
 	struct str rest = *in;
-	struct str wall = str_cut(&rest, ' '), boot = str_cut(&rest, ' ');
-	struct str id = str_cut(&rest, ' '), believable = str_cut(&rest, ' ');
 
-	if (parse_signed(wall, &s->wall) || parse_signed(boot, &s->boot) ||
-	    parse_hex16(id, &s->boot_id))
+	if (!take_signed(&rest, &s->wall) || !take_signed(&rest, &s->boot) ||
+	    !take_hex(&rest, &s->boot_id))
 		return -1;
+	struct str believable = str_cut(&rest, ' ');
 	s->believable = str_eq(believable, STR("1"));
 	if (!s->believable && !str_eq(believable, STR("0")))
 		return -1;

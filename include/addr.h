@@ -51,6 +51,9 @@ void addr_print_user(struct str address, struct buf *out);
 /* The way back: such a user as a canonical local part. */
 void addr_print_local(struct str user, struct buf *out);
 
+/* True for what nearly all canonical addresses are: ASCII, and without quotes. */
+bool addr_is_plain(struct str s);
+
 /* True for a syntactically valid domain, without a final dot, or address literal; what -f,
  * mailname and the rest of the configuration accept. */
 bool addr_is_domain(struct str s);

@@ -240,6 +240,14 @@ test_parts(void **state)
 
 	(void)state;
 	assert_true(str_eq(addr_local(STR("\"a@\\\"b\"@c")), STR("\"a@\\\"b\"")));
+	assert_true(addr_is_plain(STR("root")));
+	assert_true(addr_is_plain(STR("joe.x+y@mail.example")));
+	assert_true(addr_is_plain(STR("a@[192.0.2.1]")));
+	assert_false(addr_is_plain(STR("")));
+	assert_false(addr_is_plain(STR(".a@b")));
+	assert_false(addr_is_plain(STR("a@")));
+	assert_false(addr_is_plain(STR("\"a b\"@c")));
+	assert_false(addr_is_plain(STR("\xc3\xbc@b")));
 	assert_true(str_eq(addr_domain(STR("\"a@\\\"b\"@c")), STR("c")));
 	assert_true(str_eq(addr_local(STR("joe")), STR("joe")));
 	assert_int_equal(addr_domain(STR("joe")).len, 0);
@@ -351,9 +359,14 @@ test_random(void **state)
 		in.len = out.len = 0;
 		for (uint32_t n = next_random(&x) % 12; n > 0; n--)
 			buf_puts(&in, pieces[next_random(&x) % (sizeof pieces / sizeof *pieces)]);
+		bool plain = addr_is_plain(buf_view(&in));
 		if (addr_parse(buf_view(&in), &out, &why) == 0) {
 			expect_canonical(buf_view(&out));
 			parsed++;
+			if (plain)
+				assert_true(str_eq(buf_view(&in), buf_view(&out)));
+		} else {
+			assert_false(plain);
 		}
 		out.len = 0;
 		addr_parse_list(buf_view(&in), note_address, note_complaint, &out);
