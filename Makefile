@@ -2,7 +2,7 @@
 
 # Core modules, bottom to top: the object list, the reading order and the law.
 # A module may include only modules to its left (scripts/check-order).
-BASE  = fmt calendar nap log str room buf stamp clock io file
+BASE  = fmt calendar nap str log room buf stamp clock io file
 FORM  = args quote outcome codec date ip addr text header alias url conf rewrite notify envelope journal retry route outage
 PROTO = mac ntlm sasl reply offer login smtp smtpd socks encode parcel wire render dsn
 WORLD = spool choice rr dns net cert curve pem trust identity tls channel talk sandbox worker user trace mbox maildir pipe local secret reach relay

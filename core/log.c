@@ -3,6 +3,7 @@
 #include "calendar.h"
 #include "fmt.h"
 #include "limit.h"
+#include "str.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,9 +179,8 @@ log_vprint(enum log_level level, const char *fmt, va_list ap)
 		memcpy(text + sizeof text - 4, "...", 4);
 		n = sizeof text - 1;
 	}
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			text[i] = '?';
+	for (size_t at = 0; (at += str_printables((struct str){text + at, n - at})) < n;)
+		text[at++] = '?';
 
 	bool person = out.verbose || (level >= LOG_WARN && !out.detached);
 	if (out.kind == SINK_NONE && level > LOG_DEBUG)

@@ -3,8 +3,9 @@
  * Where words go: warnings and errors to standard error while a person may be there, events
  * to the log: a file if one is set, else syslog's socket, else as root the kernel's log; without any
  * of these, events are not kept. Owns the only mutable globals of the program: its name, its descriptors.
- * A format that ends in ':' gets strerror(errno) appended. Control characters are made
- * visible, so no input can write a second line. Never fails, never changes errno.
+ * A format that ends in ':' gets strerror(errno) appended. What is no printable character of
+ * UTF-8 becomes '?', so no input can write a second line, or steer a terminal. Never fails, never
+ * changes errno.
  */
 #ifndef LOG_H
 #define LOG_H

@@ -117,6 +117,19 @@ printable() { ! LC_ALL=C grep -n '[^ -~]' "$S/out" || fail 'control characters';
 	done
 }
 
+@test "control characters never reach the terminal of -v, nor the log" {
+	letter | expect 0 sendmail -odq -f joe@x.example "$me"
+	/usr/bin/python3 -ISB - "$(message)" <<-'END'
+	import sys, zlib
+	line = b"facts 1795341236 86402123 5f3a9c0d11e2b3a4 1 * 1795341236 x@y \xc2\x9b31m\x9b\xc3\xbc\xffz"
+	open(sys.argv[1], "ab").write(line + b" %08x\n" % zlib.crc32(line))
+	END
+	expect 0 deliver -q -v -O "mailname $(printf 'x\302\2331m\233')"
+	expect 64 sendmail -v "-$(printf '\302\2331m\233\303\274\377')"
+	! LC_ALL=C grep -n "$(printf '\302[\200-\237]')" err log || fail 'control characters'
+	says 'ü'
+}
+
 # --- what is no message ---------------------------------------------------------------------
 
 # beside MAKE: with this in the spool, a good message is delivered all the same, mailq lists
