@@ -6,7 +6,7 @@ BASE  = fmt calendar nap str log room buf stamp clock io file
 FORM  = args quote outcome codec date ip addr text header alias url conf rewrite notify envelope journal retry route outage
 PROTO = mac ntlm sasl reply offer login smtp smtpd socks encode parcel wire render dsn
 WORLD = spool choice rr dns net cert curve pem trust identity tls channel talk sandbox worker user trace mbox maildir pipe local secret reach relay
-TOP   = site agenda probe verify submit session attempt crew dispatch direct watch queue runner
+TOP   = site agenda probe verify submit session held attempt crew dispatch direct watch queue runner
 ORDER = $(BASE) $(FORM) $(PROTO) $(WORLD) $(TOP)
 # These reach no system call, clock, environment or log (scripts/check-pure).
 PURE  = fmt calendar str room buf stamp $(FORM) $(PROTO) rr cert agenda

@@ -339,6 +339,18 @@ note(struct job *j)
 		settle(j);
 }
 
+/* What is held again is held by an operator. */
+static int
+unmark(struct job *j)
+{
+	struct buf line = {0};
+
+	journal_print_held(&j->now, false, &line);
+	int rc = spool_append(&j->spool, &j->mail.claim, buf_view(&line), SPOOL_FINAL);
+	buf_free(&line);
+	return rc;
+}
+
 /* The claim is ours. */
 static void
 change(struct job *j)
@@ -346,7 +358,9 @@ change(struct job *j)
 	struct spool_claim *c = &j->mail.claim;
 	bool is_delete = j->verb->to == 'D';
 
-	if (is_delete ? spool_remove(&j->spool, c) : spool_move(&j->spool, c, j->verb->to))
+	if (j->mail.journal.held && j->verb->to == 'Q' && unmark(j))
+		complain_errno(j, "write its journal");
+	else if (is_delete ? spool_remove(&j->spool, c) : spool_move(&j->spool, c, j->verb->to))
 		complain_errno(j, is_delete ? "delete it" : "rename it");
 	else
 		note(j);

@@ -123,6 +123,14 @@ attempt_close(struct attempt *a)
 enum spool_result
 attempt_hold(struct attempt *a)
 {
+	struct buf line = {0};
+	struct stamp now;
+
+	/* Where the line gets lost, it counts as held by an operator, and stays. */
+	clock_read(&now);
+	journal_print_held(&now, true, &line);
+	spool_append(a->spool, &a->claim, buf_view(&line), SPOOL_NOTE);
+	buf_free(&line);
 	return set_aside(a, 'H', "undeliverable, and neither its sender nor a postmaster can be told");
 }
 

@@ -21,6 +21,7 @@ static const char *const verdict_words[] = {
 	[PERMFAIL] = "failed",
 };
 static const char passed_word[] = "passed"; /* instead of sent */
+static const char held_word[] = "held";
 
 static const char *const kind_words[] = {
 	[JOURNAL_ADDRESS] = "address",
@@ -509,7 +510,8 @@ fold_event(struct journal *j, const struct event *ev)
 		return fold_warning(j, ev);
 	if (str_eq(ev->word, STR("expand")))
 		return fold_expand(j, ev);
-	return false;
+	return (str_eq(ev->word, STR(held_word)) || str_eq(ev->word, STR("released"))) &&
+	       str_eq(ev->set, STR("*")) && ev->args.len == 0;
 }
 
 static void
@@ -549,6 +551,7 @@ fold_line(struct journal *j, struct str line)
 
 	if (!parse_line(line, &ev) || !fold_event(j, &ev))
 		return false;
+	j->held = str_eq(ev.word, STR(held_word));
 	advance(j, &ev.at);
 	return true;
 }
@@ -879,4 +882,10 @@ journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kin
 		buf_print(out, "%u ", part);
 	buf_str(out, address);
 	end_line(line, out);
+}
+
+void
+journal_print_held(const struct stamp *now, bool held, struct buf *out)
+{
+	end_line(begin_line(held ? held_word : "released", now, STR("*"), out), out);
 }

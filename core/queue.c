@@ -5,6 +5,7 @@
 #include "date.h"
 #include "dispatch.h"
 #include "file.h"
+#include "held.h"
 #include "log.h"
 #include "nap.h"
 #include "retry.h"
@@ -34,6 +35,7 @@ struct queue {
 	struct watch watch;
 	struct agenda agenda;
 	struct dispatch dispatch;
+	struct held held;
 	unsigned unsynced;       /* removals not yet on disk */
 	int64_t sync_due;
 	int64_t stop_due;        /* SIGTERM came: end then at the latest; else 0 */
@@ -230,6 +232,13 @@ on_removed(struct queue *q, struct attempt *a)
 	forget(q, a);
 }
 
+static void
+on_held(struct queue *q, struct attempt *a)
+{
+	held_add(&q->held, q->spool, str_of(a->id));
+	forget(q, a);
+}
+
 /* The end of a pass. True: there is more to do for this message at once. */
 static bool
 conclude(struct queue *q, struct attempt *a)
@@ -266,7 +275,7 @@ conclude(struct queue *q, struct attempt *a)
 		if (journal_pending(&a->journal))
 			put_back(q, a, next_due(q, a));
 		else if (attempt_hold(a) == SPOOL_GONE)
-			forget(q, a);
+			on_held(q, a);
 		else
 			leave_alone(q, a);
 		break;

@@ -16,6 +16,8 @@
  *	warning 1795355640 100805123 5f3a9c0d11e2b3a4 1 * 1795773234 alice@router.example 4d5e6f70
  *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 alias-part 22 robot 31d2a6f0
  *	expand 1795341303 86469000 5f3a9c0d11e2b3a4 1 5 address bob@mail.example 5b7c9d01
+ *	held 1795341304 86470000 5f3a9c0d11e2b3a4 1 * 6c8d0e12
+ *	released 1795341305 86471000 5f3a9c0d11e2b3a4 1 * 7d9e1f23
  *
  * RCPTS are indices: the envelope's recipients in order, then one for each bounce and each
  * recipient that another one was expanded to; "*" is all that are pending at that point. sent
@@ -30,6 +32,9 @@
  * lead to one recipient, that one is there once. What was asked of the one that is
  * expanded is asked of those who take its place; of success the message itself reports that it
  * was expanded, unless that is to one recipient alone (RFC 3461 5.2.7).
+ *
+ * The runner holds what it can tell nobody of: that is so as long as "held" is the last line.
+ * An operator who releases such a message adds "released" first.
  */
 #ifndef JOURNAL_H
 #define JOURNAL_H
@@ -95,6 +100,7 @@ struct journal {
 	size_t skipped;          /* lines not believed */
 	bool deaf;               /* nobody is told of success: there is no sender, or a bounce
 				    to him has failed */
+	bool held;               /* by the runner, if it is held */
 	/* The rest is journal.c's own. */
 	int64_t awake;           /* seconds of the age that boot clocks have seen */
 	int64_t born;            /* the arrival by the wall clock, where dated: as the first */
@@ -167,6 +173,8 @@ void journal_print_warning(const struct stamp *now, int64_t give_up, struct str 
  * other, not itself expanded, is sent the same in the same way. rcpt must be pending. */
 void journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kind,
 			  unsigned part, struct str address, struct buf *out);
+
+void journal_print_held(const struct stamp *now, bool held, struct buf *out);
 
 /* One line, without its LF, in words: "2026-11-22 10:57:16 deferred 0,2-4 4.4.1 0 connection
  * refused". One that is not believed is said to be, and stands as it is. */

@@ -37,6 +37,7 @@ enum {
 	LIMIT_DNS_MX = 16,
 	LIMIT_DSN_HEADER = 64 << 10,   /* of the original that a bounce returns */
 	LIMIT_WORKERS = 32,
+	LIMIT_HELD = 50,               /* messages that the runner holds: nobody can be told */
 };
 
 #endif

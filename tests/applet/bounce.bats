@@ -168,6 +168,41 @@ attempt() { accepted "$@" && flush; }
 	[ "$(grep -c 'a bounce goes to' log)" -le 2 ]
 }
 
+# ids STATE: of the messages in that state.
+ids() { find "$spool" -name "$1*" -printf '%f\n' | cut -c2- | sort; }
+
+@test "of those that the runner holds the newest 50 stay; of an operator's, all" {
+	local n
+	write_conf 'defer yes'
+	letter | accepted -f '' no-one
+	first=$(basename "$(message)")
+	flush
+	grep -q '^held ' "$(message H)"
+	# Released and held by an operator: his.
+	expect 0 mailq -H ALL
+	expect 0 mailq -h ALL
+	for n in 1 2 3; do letter "mine $n" | accepted -f '' no-one; done
+	expect 0 mailq -h ALL
+	ids H >mine
+	for n in $(seq 40); do letter "$n" | accepted -f "$([ $((n % 2)) = 0 ] || echo nobody-here)" no-one; done
+	ids Q >all
+	flush
+	spool_is "$(printf 'H%.0s' $(seq 44))"
+	for n in $(seq 20); do letter "$n" | accepted -f '' no-one; done
+	ids Q | sort -o all - all
+	flush
+	ids H >held
+	sort mine <(tail -n 50 all) | diff - held
+	same "$(grep -c ': removed: nobody takes it, and more than 50 such are held' log)" 10
+	same "$(sed -n 's/.* \([0-9a-v]*\): removed: nobody .*/\1/p' log | sort)" "$(head -n 10 all)"
+	# Those that an operator deletes leave room.
+	expect 0 mailq -d $(tail -n 5 all)
+	for n in $(seq 5); do letter "$n" | accepted -f '' no-one; done
+	flush
+	same "$(ids H | wc -l)" $((4 + 50))
+	[ -e "spool/H${first#Q}" ]
+}
+
 @test "a full file system of the mailbox delays mail, and bounces none" {
 	needs_root 'a small file system'
 	mount -t tmpfs -o size=64k,mode=1777 none mail 2>/dev/null || skip 'no mounts here'

@@ -1093,6 +1093,48 @@ test_warning(void **state)
 	buf_free(&out);
 }
 
+static bool
+says_held(struct buf *log)
+{
+	struct journal j;
+
+	journal_fold(buf_view(log), &envelope, &j);
+	assert_int_equal(j.skipped, 0);
+	bool held = j.held;
+	journal_free(&j);
+	return held;
+}
+
+static void
+test_held(void **state)
+{
+	struct stamp now = at(60);
+	struct buf log = {0};
+	struct journal j;
+
+	(void)state;
+	assert_false(says_held(&log));
+	add_outcome(&log, 1, "*", PERMFAIL, "no");
+	journal_print_held(&now, true, &log);
+	assert_true(says_held(&log));
+	journal_print_held(&now, false, &log);
+	assert_false(says_held(&log));
+	journal_print_held(&now, true, &log);
+	assert_true(says_held(&log));
+	/* Somebody else did something to it. */
+	add_bounce(&log, 70, "2-3", "alice@router.example");
+	assert_false(says_held(&log));
+	log.len = 0;
+	add_event(&log, "held", "0");
+	add_event(&log, "held", "* x");
+	add_event(&log, "released", "");
+	journal_fold(buf_view(&log), &envelope, &j);
+	assert_int_equal(j.skipped, 3);
+	assert_false(j.held);
+	journal_free(&j);
+	buf_free(&log);
+}
+
 /* Whatever happens to a journal, nobody pending becomes "sent" but by a whole line. */
 static void
 test_mutations(void **state)
@@ -1110,6 +1152,8 @@ test_mutations(void **state)
 	add_expand(&good, 3, 5, JOURNAL_ADDRESS, 0, "ann");
 	add_expand(&good, 3, 1, JOURNAL_ALIAS_PART, 1, "robot");
 	journal_print_warning(&now, 7, STR("alice@router.example"), &good);
+	journal_print_held(&now, true, &good);
+	journal_print_held(&now, false, &good);
 	size_t unsent = good.len;
 	add_outcome(&good, 4, "0", DELIVERED, "ok");
 	add_outcome(&good, 5, "*", DELIVERED, "ok");
@@ -1167,6 +1211,7 @@ main(void)
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_age),
 		cmocka_unit_test(test_warning),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_mutations),
 	};
 
