@@ -38,8 +38,8 @@ static const char usage_text[] =
 enum { SAID_MAX = 4000 }; /* bytes of what was done before it must be on disk */
 
 /* From good to bad. */
-enum result { DONE, LATER, NONE, FAILED };
-static const int statuses[] = {EX_OK, EX_TEMPFAIL, EX_DATAERR, EX_IOERR};
+enum result { DONE, LATER, NONE, DENIED, FAILED };
+static const int statuses[] = {EX_OK, EX_TEMPFAIL, EX_DATAERR, EX_NOPERM, EX_IOERR};
 
 /* What is to be done with a message; 0 is listing it. */
 static const struct verb {
@@ -92,6 +92,13 @@ complain(struct job *j, enum result result, struct str id, const char *why)
 	log_error("%.*s: %s", STR_ARG(id), why);
 	if (j->worst < result)
 		j->worst = result;
+}
+
+/* What may be well the next time, and what may not. */
+static enum result
+result_of(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == EAGAIN ? LATER : FAILED;
 }
 
 static void
@@ -267,7 +274,8 @@ put_range(struct job *j, uint64_t at, uint64_t end)
 		size_t len = end - at < sizeof piece ? (size_t)(end - at) : sizeof piece;
 		got = file_read_at(j->mail.claim.fd, piece, len, (off_t)at);
 		if (got <= 0) {
-			complain_errno(j, "read it");
+			complain(j, FAILED, str_of(j->mail.id), got < 0 ? strerror(errno) :
+				 "it has become shorter meanwhile");
 			return;
 		}
 		/* A character that goes on behind the piece is the next one's; but not where the
@@ -400,29 +408,43 @@ act(struct job *j, enum spool_result claimed)
 	else if (claimed == SPOOL_BUSY)
 		complain(j, LATER, str_of(j->mail.id), "is being delivered");
 	else
-		complain(j, FAILED, str_of(j->mail.id), "is not a file that we deliver");
+		complain(j, FAILED, str_of(j->mail.id), j->mail.why ? j->mail.why :
+			 "cannot be locked");
 	if (j->verb->letter == 'H' && claimed == SPOOL_OK)
 		make_due(j);
 }
 
-/* Opens and reads a message, claimed where it is to be changed. SPOOL_GONE: there is none that
- * we may see. In a queue of many users, everybody's own are those that he can open. */
+/* In a queue of many users, everybody's own are those that he can open. */
+static bool
+is_hidden(const struct job *j)
+{
+	return errno == ENOENT || ((errno == EACCES || errno == EINVAL) && !spool_may_run(&j->spool));
+}
+
+/* Opens and reads a message, claimed where it is to be changed. SPOOL_GONE with errno: there is
+ * none that we may see. What cannot be read at this moment is no fact about the message, but an
+ * error. */
 static enum spool_result
 find(struct job *j, char state, struct str id)
 {
 	struct mail *m = &j->mail;
 	enum spool_result r = SPOOL_BUSY;
+	int rc;
 
 	m->state = state;
 	memcpy(m->id, id.ptr, SPOOL_ID);
-	m->why = "it cannot be opened";
+	m->why = NULL;
 	if (j->verb->to && strchr(j->verb->states, state))
 		r = spool_claim(&j->spool, state, id, &m->claim);
-	if (r != SPOOL_OK)
-		spool_peek(&j->spool, state, id, &m->claim);
-	if (m->claim.fd < 0)
-		return errno == ENOENT || !spool_may_run(&j->spool) ? SPOOL_GONE : r;
-	spool_read(&m->claim, &m->text, &m->log, &m->envelope, &m->journal, &m->why);
+	rc = r == SPOOL_OK ? 0 : spool_peek(&j->spool, state, id, &m->claim);
+	if (rc && is_hidden(j))
+		return SPOOL_GONE;
+	if (rc)
+		m->why = errno == EINVAL ? "not a file that we deliver" : strerror(errno);
+	else
+		rc = spool_read(&m->claim, &m->text, &m->log, &m->envelope, &m->journal, &m->why);
+	if (rc && errno != EINVAL)
+		complain(j, result_of(errno), id, m->why);
 	return r;
 }
 
@@ -435,7 +457,9 @@ visit(void *ctx, char state, struct str id)
 
 	if (r == SPOOL_GONE) {
 		/* Of those that nobody named, it was delivered while we look. */
-		if (j->choice.id_count)
+		if (j->choice.id_count && state && errno != ENOENT)
+			complain(j, DENIED, id, "is somebody else's");
+		else if (j->choice.id_count)
 			complain(j, NONE, id, "no such message");
 		return;
 	}

@@ -97,10 +97,15 @@ post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; 
 	own=$(cd "$spool" && find . -user games -printf '%f' | cut -c2-)
 	other=$(cd "$spool" && find . -user daemon -printf '%f' | cut -c2-)
 	for verb in -d -h -H -i -c -j; do
-		expect 65 as games "$S/bin/mailq" $verb "$other"
-		says "$other: no such message"
+		expect 77 as games "$S/bin/mailq" $verb "$other"
+		says "$other: is somebody else's"
 		is_empty out
+		expect 65 as games "$S/bin/mailq" $verb 0123456789abcdef
+		says 'no such message'
 	done
+	expect 77 as games "$S/bin/mailq" "$other"
+	expect 77 as games "$S/bin/sendmail" -qI"$other"
+	spool_is QQ
 	expect 65 as games "$S/bin/mailq" -d -S daemon@
 	expect 0 as games "$S/bin/mailq" -j ALL
 	has_not out "$other"
@@ -128,6 +133,7 @@ post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; 
 		expect 0 as games "$S/bin/mailq" $arguments
 		silent
 	done
+	expect 77 as games "$S/bin/mailq" -d "$(message | sed 's/.*Q//')"
 	expect 0 as games "$S/bin/mailq"
 	same "$(cat out)" 'Mail queue is empty'
 	spool_is Q

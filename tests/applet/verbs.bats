@@ -179,7 +179,43 @@ is() { [ -e "$spool/$1$2" ] || fail "no $1$2:" "$(ls "$spool")"; }
 	is_empty out
 	is Q 0000000000000001
 	expect 0 mailq
-	prints 'cannot be opened'
+	same "$(grep -c '(cannot be read: not a file that we deliver)' out)" 3
+	is_empty err
+}
+
+@test "one that cannot be opened or read now: why, and 74; 75 where that may pass" {
+	three
+	strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+	for verb in "" -j -c; do
+		expect 74 strace -qqq -o /dev/null -P "$spool/Q$two" -e inject=pread64:error=EIO \
+			"$MTABOX" mailq -C "$conf" $verb ALL
+		says "$two: I/O error"
+		prints 'I/O error'
+		prints "$one"
+		prints "$three"
+	done
+	strace -qqq -o trace -e trace=openat "$MTABOX" mailq -C "$conf" >/dev/null
+	n=$(grep -n "$two" trace | cut -d: -f1)
+	expect 74 strace -qqq -o /dev/null -e inject=openat:error=EACCES:when="$n" \
+		"$MTABOX" mailq -C "$conf" ALL
+	prints '(cannot be read: Permission denied)'
+	expect 75 strace -qqq -o /dev/null -e inject=openat:error=EMFILE:when="$n" \
+		"$MTABOX" mailq -C "$conf" -R x.example
+	says "$two: No file descriptors available"
+	prints 'in 2 Requests.'
+}
+
+@test "no verb on another user's queue" {
+	needs_root 'another user'
+	three
+	for verb in "" -j -c -d -h -H -i; do
+		expect 73 as_nobody "$MTABOX" mailq -C "$conf" $verb ALL
+		is_empty out
+		expect 73 as_nobody "$MTABOX" mailq -C "$conf" $verb "$one"
+		is_empty out
+	done
+	expect 73 as_nobody "$MTABOX" sendmail -C "$conf" -qI"$one"
+	spool_is QQQ
 }
 
 # --- -i, and who is woken -------------------------------------------------------------------
@@ -279,6 +315,23 @@ arrived() { wait_for "[ \$(find '$S/server' -name 'mail.*' | wc -l) = $1 ]"; }
 	expect 0 sendmail -odq "$me" <letter
 	expect 0 mailq -c ALL
 	tail -n 3 out | cmp - letter
+}
+
+@test "-c: a file that becomes shorter meanwhile: said, 74, and an end" {
+	{ printf 'Subject: x\n\n'; yes 'a line of text' | head -c 1000000; } >letter
+	expect 0 sendmail -odq "$me" <letter
+	mkfifo pipe
+	timeout 20 "$MTABOX" mailq -C "$conf" -c ALL >pipe 2>err &
+	exec 4<pipe
+	head -c 100 <&4 >/dev/null
+	truncate -s 300000 "$(message)"
+	cat <&4 >rest
+	exec 4<&-
+	status=0
+	wait $! || status=$?
+	same $status 74
+	says 'it has become shorter meanwhile'
+	[ "$(wc -c <rest)" -lt 310000 ]
 }
 
 @test "-c: a file that is no message, and a line of a journal that is not believed" {
