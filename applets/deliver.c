@@ -4,13 +4,13 @@
 #include "direct.h"
 #include "file.h"
 #include "log.h"
-#include "nap.h"
 #include "queue.h"
 #include "sandbox.h"
 #include "site.h"
 #include "submit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -34,20 +34,33 @@ struct invocation {
 	struct addr_set users;
 };
 
-/* With stay, a runner that sendmail started may still be at work: its end is waited for. */
+static void
+on_hangup(int signal)
+{
+	(void)signal;
+}
+
+/* Another runner, which sendmail started perhaps, is told to try all now. With stay, its end is
+ * waited for, and SIGHUP is for it until then. */
 static int
 lock(struct spool *spool, bool stay, int *runner)
 {
+	const struct sigaction hangup = {.sa_handler = on_hangup};
 	enum spool_result r;
+	bool wait = false;
 
-	while ((r = spool_lock_runner(spool, runner)) == SPOOL_BUSY && stay)
-		nap(1000);
+	if (stay)
+		sigaction(SIGHUP, &hangup, NULL);
+	while ((r = spool_lock_runner(spool, wait, runner)) == SPOOL_BUSY) {
+		log_debug("another runner is at work: told it to try all now");
+		if (spool_touch_runner(spool))
+			return EX_TEMPFAIL;
+		if (!stay)
+			return EX_OK;
+		wait = true;
+	}
 	if (r == SPOOL_OK)
 		return EX_OK;
-	if (r == SPOOL_BUSY) {
-		log_debug("another runner is at work: told it to try all now");
-		return spool_touch_runner(spool) ? EX_TEMPFAIL : EX_OK;
-	}
 	log_error("cannot lock the queue in %s:", spool->path);
 	return EX_TEMPFAIL;
 }

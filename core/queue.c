@@ -614,7 +614,7 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 		watch_read(&q.watch, on_event, &q);
 		if (!q.conf->defer)
 			spool_walk(s, add_name, &q);
-		if (q.stop_due || !is_wanted(&q) || spool_lock_runner(s, &runner) != SPOOL_OK)
+		if (q.stop_due || !is_wanted(&q) || spool_lock_runner(s, false, &runner) != SPOOL_OK)
 			break;
 	}
 	dispatch_free(&q.dispatch);

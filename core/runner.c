@@ -59,7 +59,7 @@ runner_start(struct spool *s, const struct queue_options *o)
 
 	if (!spool_may_run(s))
 		return 0;
-	switch (spool_lock_runner(s, &runner)) {
+	switch (spool_lock_runner(s, false, &runner)) {
 	case SPOOL_OK:
 		break;
 	case SPOOL_BUSY:

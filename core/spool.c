@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -777,7 +778,7 @@ spool_move(struct spool *s, struct spool_claim *c, char state)
 /* The runner, and how it is woken */
 
 enum spool_result
-spool_lock_runner(struct spool *s, int *fd)
+spool_lock_runner(struct spool *s, bool wait, int *fd)
 {
 	enum spool_result result = SPOOL_GONE;
 
@@ -785,6 +786,8 @@ spool_lock_runner(struct spool *s, int *fd)
 		*fd = open_own(s, "runner", O_RDONLY | O_CREAT);
 		if (*fd < 0)
 			return SPOOL_ERROR;
+		if (wait)
+			flock(*fd, LOCK_EX);
 		result = lock_named(s, *fd, "runner");
 		if (result != SPOOL_OK) {
 			close_quietly(*fd);

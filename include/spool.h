@@ -131,9 +131,10 @@ int spool_walk(struct spool *s, void (*visit)(void *ctx, char state, struct str 
 /* Unlinks drafts that nobody holds; at any time. */
 void spool_sweep(struct spool *s);
 
-/* The runner's lock. SPOOL_OK: *fd holds it. touch: creates it if missing and sets its time:
- * a running runner is woken. */
-enum spool_result spool_lock_runner(struct spool *s, int *fd);
+/* The runner's lock. SPOOL_OK: *fd holds it. wait: for its holder's end, however long that takes;
+ * SPOOL_BUSY means then that a signal was caught. touch: creates it if missing and sets its
+ * time: a running runner is woken. */
+enum spool_result spool_lock_runner(struct spool *s, bool wait, int *fd);
 int spool_touch_runner(struct spool *s);
 /* The same for one message: due now. */
 int spool_touch(struct spool *s, struct str id);

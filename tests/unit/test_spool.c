@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -899,6 +900,12 @@ test_room(void **state)
 }
 
 static void
+on_alarm(int signal)
+{
+	(void)signal;
+}
+
+static void
 test_runner(void **state)
 {
 	struct timespec old[2] = {{1, 0}, {1, 0}};
@@ -907,9 +914,18 @@ test_runner(void **state)
 
 	(void)state;
 	assert_int_equal(spool_touch_runner(&spool), 0);
-	assert_int_equal(spool_lock_runner(&spool, &fd), SPOOL_OK);
+	assert_int_equal(spool_lock_runner(&spool, false, &fd), SPOOL_OK);
 	assert_true(path_ends(fd, "runner"));
-	assert_int_equal(spool_lock_runner(&spool, &other), SPOOL_BUSY);
+	assert_int_equal(spool_lock_runner(&spool, false, &other), SPOOL_BUSY);
+	assert_int_equal(other, -1);
+	/* Whoever waits has it after the holder's end, or hears of a signal. */
+	const struct sigaction alarm_sent = {.sa_handler = on_alarm};
+	const struct itimerval soon = {.it_value.tv_usec = 1000, .it_interval.tv_usec = 1000};
+	const struct itimerval never = {.it_value.tv_usec = 0};
+	sigaction(SIGALRM, &alarm_sent, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	assert_int_equal(spool_lock_runner(&spool, true, &other), SPOOL_BUSY);
+	setitimer(ITIMER_REAL, &never, NULL);
 	assert_int_equal(other, -1);
 	assert_int_equal(futimens(fd, old), 0);
 	assert_int_equal(spool_touch_runner(&spool), 0);
@@ -918,14 +934,14 @@ test_runner(void **state)
 
 	/* Unlinked under the runner: another may run, and each knows by its lock. */
 	assert_int_equal(unlinkat(spool.dir, "runner", 0), 0);
-	assert_int_equal(spool_lock_runner(&spool, &other), SPOOL_OK);
+	assert_int_equal(spool_lock_runner(&spool, false, &other), SPOOL_OK);
 	assert_true(path_ends(other, "runner"));
 	assert_false(path_ends(fd, "runner"));
 	close(fd);
 	close(other);
 	assert_int_equal(unlinkat(spool.dir, "runner", 0), 0);
 	assert_int_equal(symlinkat("victim", spool.dir, "runner"), 0);
-	assert_int_equal(spool_lock_runner(&spool, &fd), SPOOL_ERROR);
+	assert_int_equal(spool_lock_runner(&spool, false, &fd), SPOOL_ERROR);
 	assert_int_equal(errno, EINVAL);
 	assert_int_equal(spool_touch_runner(&spool), -1);
 	assert_true(faccessat(spool.dir, "victim", F_OK, 0) != 0);
@@ -1024,8 +1040,8 @@ test_no_leak(void **state)
 		spool_sweep(&spool);
 		count_messages();
 		spool_touch_runner(&spool);
-		assert_int_equal(spool_lock_runner(&spool, &fd), SPOOL_OK);
-		spool_lock_runner(&spool, &other.fd);
+		assert_int_equal(spool_lock_runner(&spool, false, &fd), SPOOL_OK);
+		spool_lock_runner(&spool, false, &other.fd);
 		close(fd);
 		assert_int_equal(spool_remove(&spool, &c), 0);
 	}
