@@ -30,6 +30,8 @@ enum {
 
 struct queue {
 	struct spool *spool;
+	int runner;              /* the lock by which others know us */
+	struct buf place;        /* its path */
 	const struct queue_options *options;
 	const struct conf *conf;
 	struct watch watch;
@@ -539,6 +541,17 @@ reload(struct queue *q)
 	log_info("configuration read again");
 }
 
+/* Somebody has put another directory in the queue's place, or mounted a file system over it: mail
+ * comes there, and whoever comes with it finds our lock free. */
+static void
+look_around(struct queue *q)
+{
+	if (q->stop_due || file_is(q->runner, AT_FDCWD, buf_cstr(&q->place)) != 0)
+		return;
+	log_error("%s is not our lock any more: this queue runner ends", buf_cstr(&q->place));
+	q->stop_due = clock_ms();
+}
+
 /* -v: whoever watches has seen the first attempts, and may wait for our end of his pipe. */
 static void
 hush(struct queue *q)
@@ -559,8 +572,10 @@ run(struct queue *q)
 {
 	q->rescan = true;
 	for (;;) {
-		if (dispatch_is_idle(&q->dispatch))
+		if (dispatch_is_idle(&q->dispatch)) {
 			reload(q);
+			look_around(q);
+		}
 		if (q->rescan)
 			spool_walk(q->spool, add_name, q);
 		q->rescan = false;
@@ -600,24 +615,29 @@ is_wanted(const struct queue *q)
 void
 queue_run(struct spool *s, int runner, const struct queue_options *o)
 {
-	struct queue q = {.spool = s, .options = o, .conf = &o->site->conf};
+	struct queue q = {
+		.spool = s, .runner = runner, .options = o, .conf = &o->site->conf,
+	};
 
 	log_role("qmgr");
 	dispatch_init(&q.dispatch, o->site);
 	watch_open(&q.watch, s);
+	buf_print(&q.place, "%s/runner", s->path);
 	spool_sweep(s);
 	for (;;) {
 		run(&q);
-		close(runner);
+		close(q.runner);
 		/* A message committed while we held the lock counted on us, and so did whoever
 		 * woke us: look once more. */
 		watch_read(&q.watch, on_event, &q);
 		if (!q.conf->defer)
 			spool_walk(s, add_name, &q);
-		if (q.stop_due || !is_wanted(&q) || spool_lock_runner(s, false, &runner) != SPOOL_OK)
+		if (q.stop_due || !is_wanted(&q) ||
+		    spool_lock_runner(s, false, &q.runner) != SPOOL_OK)
 			break;
 	}
 	dispatch_free(&q.dispatch);
 	agenda_free(&q.agenda);
 	watch_close(&q.watch);
+	buf_free(&q.place);
 }
