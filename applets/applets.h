@@ -15,6 +15,6 @@ struct site_options;
 /* sendmail -bp: mailq without arguments. */
 int mailq_list(const struct site_options *options);
 /* sendmail -qI, -qR, -qS: mailq -i. */
-int mailq_urge(struct site *site, char key, const char *value);
+int mailq_urge(struct site *site, const char *const wanted[3]);
 
 #endif

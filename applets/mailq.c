@@ -567,15 +567,17 @@ mailq_list(const struct site_options *options)
 }
 
 int
-mailq_urge(struct site *site, char key, const char *value)
+mailq_urge(struct site *site, const char *const wanted[3])
 {
-	struct job j = {.verb = verbs, .site = site, .choice.ids = &value};
+	struct job j = {
+		.verb = verbs, .site = site, .choice.ids = wanted,
+		.choice.id_count = wanted[0] != NULL,
+	};
 	int status = take_verb(&j, 'i');
 
-	if (key == 'I')
-		j.choice.id_count = 1;
-	else
-		status = take_text(&j, key, value);
+	for (unsigned n = 1; n < 3 && !status; n++)
+		if (wanted[n])
+			status = take_text(&j, "IRS"[n], wanted[n]);
 	return status ? status : run(&j);
 }
 

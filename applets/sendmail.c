@@ -59,8 +59,8 @@ struct invocation {
 	char mode;              /* of -b: m p i q s v P */
 	char delivery;          /* of -od: b i q d */
 	bool run_queue, stay;
-	char queue_key;         /* of -q: I R S */
-	const char *queue_value;
+	bool some;              /* not all that is queued: */
+	const char *wanted[3];  /* of -qI, -qR, -qS */
 	const char *login;      /* -au */
 	const char *helper;     /* -H */
 	struct buf password;    /* -ap */
@@ -125,14 +125,19 @@ rest_of(const char *value, struct args *args)
 static void
 take_queue(struct invocation *in, const char *value, struct args *args)
 {
+	static const char keys[] = "IRS";
 	char key = value[0];
+	const char *at = key ? strchr(keys, key) : NULL;
 
 	in->run_queue = true;
 	if (key >= '0' && key <= '9') {
 		in->stay = true;
-	} else if (key && strchr("IRS", key)) {
-		in->queue_key = key;
-		in->queue_value = rest_of(value, args);
+	} else if (at) {
+		const char **wanted = &in->wanted[at - keys];
+		if (*wanted)
+			refuse(in, EX_USAGE, "-q%s: a second one of its kind", value);
+		*wanted = rest_of(value, args);
+		in->some = true;
 	} else if (key && key != 'f') {
 		refuse(in, EX_USAGE, "-q%s is not supported: -q, -qf, -q15m, -qI ID, -qR or -qS TEXT",
 		       value);
@@ -390,8 +395,8 @@ run_queue(struct invocation *in, struct site *site)
 		log_error("-q takes no recipients (an interval is attached, as in -q15m)");
 		return EX_USAGE;
 	}
-	if (in->queue_key)
-		return mailq_urge(site, in->queue_key, in->queue_value);
+	if (in->some)
+		return mailq_urge(site, in->wanted);
 	if ((status = site_open_spool(site, &spool)) ||
 	    (status = site_load_aliases(site, NULL, NULL)))
 		return status;

@@ -81,3 +81,42 @@ gone() {
 	expect 64 sendmail -q!Rx
 	spool_is QQQ
 }
+
+@test "several of them: what fits all; two of one kind are refused" {
+	three_wait
+	local id
+	id=$(basename "$(grep -l one "$spool"/Q*)")
+	expect 65 sendmail -qI "${id#Q}" -qSbob@
+	says "no such message"
+	expect 64 sendmail -qRann@ -qRjim@
+	says "-qRjim@: a second one"
+	gone 0
+	expect 0 sendmail -qSbob@ -qR x.example
+	gone 1
+	! grep -q three "$spool"/Q*
+	expect 0 sendmail -qI "${id#Q}" -qRjoe@ -qSann@
+	gone 2
+	! grep -q one "$spool"/Q*
+}
+
+@test "-q and -qf: 0 with an empty queue, and no process stays" {
+	local option
+	for option in -q -qf; do
+		expect 0 sendmail $option
+		silent
+		wait_for is_over
+	done
+}
+
+@test "with defer: those that are meant get one attempt, and no process stays" {
+	three_wait
+	echo 'defer yes' >>conf
+	expect 65 sendmail -qRnobody@
+	expect 0 sendmail -qSann@
+	gone 1
+	wait_for is_over
+	spool_is QQ
+	expect 0 sendmail -qf
+	gone 3
+	wait_for is_over
+}

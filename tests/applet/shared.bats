@@ -126,6 +126,27 @@ post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; 
 	spool_is ''
 }
 
+@test "-qI, -qR and -qS are for everybody's own mail, -q and -qf for root" {
+	: >"$S/log"
+	chmod 666 "$S/log"
+	post games daemon
+	local own
+	own=$(basename "$(message)")
+	for option in -q -qf -q15m; do
+		expect 77 as games "$S/bin/sendmail" $option
+		says "only root"
+	done
+	for option in "-qI ${own#Q}" -qRdaemon -qSgames@ "-qRdaemon -qSgames@"; do
+		expect 65 as nobody "$S/bin/sendmail" $option
+		says "no such message"
+		expect 0 as games "$S/bin/sendmail" $option
+	done
+	[ -z "$(runner)" ]
+	spool_is Q
+	# Nobody but root could wait for the end of another runner either.
+	expect '7[37]' as games "$S/bin/deliver" -q15m
+}
+
 @test "what the group may read is not everybody's" {
 	post daemon daemon
 	chmod 660 "$(message)"

@@ -139,6 +139,8 @@ MODES = [
     ("-q15m", 0, b"", b"", "run the queue for good"),
     ("-qI nosuchid", 65, b"", b"sendmail: nosuchid: no such message", "one message"),
     ("-qInosuchid", 65, b"", b"sendmail: nosuchid: no such message", ""),
+    ("-qR x.example -qS joe", 65, b"", b"sendmail: no such message", "both"),
+    ("-qRa -qRb", 64, b"", b"sendmail: -qRb: a second one of its kind", ""),
     ("-qR x.example", 65, b"", b"sendmail: no such message", "by recipient"),
     ("-qSx.example", 65, b"", b"sendmail: no such message", "by sender"),
     ("-q!Rx", 64, b"", b"sendmail: -q!Rx is not supported", ""),
