@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: ISC
 """No wake-up is missed: mail that is queued at any moment of a runner's end or start is delivered,
 by that runner or another, though nobody asks again; so is mail that inotify says nothing of. The
-runner is made slow by strace, so that there are many moments. usage: wakes.py [STEPS];
+runner is made slow by strace, so that there are many moments. And none is for nothing: a runner
+that waits sleeps until something is due, and writes nothing. usage: wakes.py [STEPS];
 prints TAP."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -100,6 +102,92 @@ def overflow(box):
     same("the runner", runner.wait(20), 0)
 
 
+def sleeping(box):
+    """The time limit in milliseconds of the poll that the runner is in, or None."""
+    calls = read(box.path("calls"))
+    first, last = calls.split(b" ", 1)[0], calls.rpartition(b"\n")[2]
+    asleep = re.fullmatch(rb"(\d+) +poll\(.*, (\d+)", last)
+    return asleep and asleep[1] == first and int(asleep[2])
+
+
+def snapshot(box):
+    found = {}
+    for directory, _, names in os.walk(box.dir):
+        for name in names:
+            path = os.path.join(directory, name)
+            if name != "calls":
+                found[path] = os.stat(path)[:9]  # without the time of the last look
+                found[path] = found[path][:7] + found[path][8:]
+    return found
+
+
+def stays(box):
+    """A runner that stays, seen by strace, and in its sleep; how long that will be."""
+    runner = subprocess.Popen(["strace", "-f", "-qq", "-s", "5000", "-o", box.path("calls"), MTABOX,
+                               "deliver", "-q15m", "-C", box.path("conf")],
+                              stderr=subprocess.DEVNULL)
+    until(lambda: os.path.exists(box.path("calls")) and sleeping(box), "its sleep")
+    return runner, sleeping(box)
+
+
+def end(runner):
+    with open(f"/proc/{runner.pid}/task/{runner.pid}/children") as f:
+        os.kill(int(f.read()), signal.SIGTERM)
+    same("the runner", runner.wait(20), 0)
+
+
+def with_nothing(box):
+    runner, wait = stays(box)
+    same("it sleeps for an hour", wait, 3600 * 1000)
+    end(runner)
+
+
+def idle(box):
+    """Held messages, one that cannot be read, one that cannot be opened, one that waits."""
+    box.configure("retry_min 20m", defer=False)
+    for _ in range(50):
+        queue(box, "-odq")
+    same("mailq -h", box.run("mailq", ["-h", "ALL"]).status, 0)
+    os.mkdir(box.path("mail", "robot"))
+    with open(box.path("aliases"), "w") as f:
+        f.write(f"robot: {box.path('mail', 'robot')}\n")
+    same("sendmail", box.sendmail(["-odq", "robot"], LETTER).status, 0)
+    os.mkdir(box.path("spool", "Q0123456789abcdef"))
+    with open(box.path("spool", "Q0123456789abcdeg"), "wb") as f:
+        f.write(b"no message")
+    runner, _ = stays(box)
+    until(lambda: any(n[0] == "C" for n in box.names()) and (sleeping(box) or 0) > 600 * 1000,
+          "a sleep until the next attempt")
+    same("it sleeps until the next attempt", sleeping(box) <= 30 * 60 * 1000, True)
+    before, seen = snapshot(box), len(read(box.path("calls")))
+    # What happens there is none of its business, but for reading it.
+    unrelated = box.path("spool", "unrelated")
+    for n in range(20):
+        with open(unrelated, "w"):
+            pass
+        os.chmod(unrelated, 0o600 + n % 2)
+        os.rename(unrelated, unrelated + ".2")
+        os.utime(box.path("spool", [name for name in box.names() if name[0] == "H"][n]), (n, n))
+        os.unlink(unrelated + ".2")
+    same("mailq", box.run("mailq", []).status, 0)
+    with open(unrelated, "w") as f:
+        os.fchmod(f.fileno(), 0o640)
+    os.rename(unrelated, unrelated + ".end")
+    until(lambda: b"unrelated.end" in read(box.path("calls"))[seen:] and sleeping(box), "its sleep")
+    same("it sleeps until the next attempt", sleeping(box) > 600 * 1000, True)
+    calls = read(box.path("calls"))[seen:]
+    words = set(re.findall(rb"(?m)^\d+ +(\w+)\(", calls))
+    harmless = {b"read", b"stat", b"lstat", b"fstat", b"newfstatat", b"madvise", b"poll"}
+    same("what it calls", words - harmless, set())
+    same("sleeps", calls.count(b"poll(") <= 20 * 5 + 10, True)
+    after = snapshot(box)
+    for path in [p for p in after if "unrelated" in p or "/H" in p or "abcdef" in p]:
+        before.pop(path, None), after.pop(path)
+    same("files that have changed", sorted(p for p in before.keys() | after.keys()
+                                           if before.get(p) != after.get(p)), [])
+    end(runner)
+
+
 def main():
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 25
     tap = Tap()
@@ -112,6 +200,8 @@ def main():
         tap.test(f"at {steps} moments of its start", at_its_start, box, steps)
         tap.test("without inotify", without_inotify, box)
         tap.test("when inotify has lost events", overflow, box)
+        tap.test("none with an empty queue", with_nothing, box)
+        tap.test("none before something is due", idle, box)
     tap.end()
 
 
