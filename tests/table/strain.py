@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""Eight who send, four runners that are started and ended again and again, and an operator who
-holds, releases and deletes, all at the same time: each message that was taken is delivered once,
-or deleted as the operator was told. usage: strain.py [SEED [MESSAGES]]; prints TAP."""
+"""Eight who send to a mailbox, a Maildir, an SMTP and an LMTP server, four runners that are started
+and ended again and again, an operator who holds, releases, deletes and urges, and somebody who
+kills runners and their workers, all at the same time: each message that was taken is delivered
+once, or deleted as the operator was told. Only a server may have one twice, and only of kills: it
+had taken it before the queue knew. usage: strain.py [SEED [MESSAGES]]; prints TAP."""
 import os
 import random
 import re
@@ -16,12 +18,37 @@ from collections import Counter
 from box import Box, ME, MTABOX, Tap, read, same, until
 
 SENDERS, RUNNERS = 8, 4
+# By number; the LMTP server is that of a sender.
+WHO = ([ME], ["robot"], ["bob@mail.example"], ["-f", "ann@lmtp.example", "bob@mail.example"])
+KILLS = 5  # messages under way that one kill can hit: two servers' and three mailboxes', at most
+
+
+def processes():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def files(pid):
+    """What it has open."""
+    found = []
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    except OSError:  # it ends
+        pass
+    return found
+
+
+def children(pid):
+    try:
+        return [int(child) for child in read(f"/proc/{pid}/task/{pid}/children").split()]
+    except OSError:
+        return []
 
 
 class Strain:
     def __init__(self, box, seed, count):
         self.box, self.seed, self.count = box, seed, count
-        self.taken, self.deleted, self.failures = [], [], []
+        self.taken, self.deleted, self.failures, self.kills = [], [], [], 0
         self.over = threading.Event()
         self.random = random.Random(seed)
 
@@ -37,24 +64,43 @@ class Strain:
 
     def send(self, first):
         for number in range(first, self.count, SENDERS):
-            to = (ME, "robot", "bob@mail.example")[number % 3]
-            got = self.box.sendmail([to], b"Subject: strain\n\nnumber %d\n" % number)
+            got = self.box.sendmail(WHO[number % len(WHO)], b"Subject: strain\n\nnumber %d\n" % number)
             same(f"sendmail, number {number}", tuple(got), (0, b"", b""))
             self.taken.append(number)
 
     def run(self, seed):
-        """Ended by SIGTERM after a while, if it has not ended by itself."""
+        """Ended by SIGTERM after a while, if it has not ended by itself or was killed."""
         how = random.Random(seed)
         while not self.over.is_set():
-            with subprocess.Popen(["deliver", "-q", "-C", self.box.path("conf")],
-                                  executable=MTABOX) as runner:
+            with subprocess.Popen(["deliver", how.choice(("-q", "-q15m")), "-C",
+                                   self.box.path("conf")], executable=MTABOX,
+                                  stderr=subprocess.DEVNULL) as runner:
                 try:
                     runner.wait(how.uniform(0.01, 0.6))
                 except subprocess.TimeoutExpired:
                     runner.terminate()
                 status = runner.wait(20)
-            if status not in (0, -signal.SIGTERM):  # which may come before it is at work
+            # SIGTERM may come before it is at work.
+            if status not in (0, -signal.SIGTERM, -signal.SIGKILL):
                 raise AssertionError(f"a runner: {status}")
+
+    def kill(self):
+        """A runner, which holds the lock, or one of its workers."""
+        how = random.Random(self.seed + 100)
+        lock = self.box.path("spool", "runner")
+        while not self.over.wait(how.uniform(0.02, 0.15)):
+            found = [pid for pid in processes() if lock in files(pid)]
+            found += [child for pid in found for child in children(pid)]
+            if not found:
+                continue
+            victim = how.choice(found)
+            try:
+                os.kill(victim, signal.SIGKILL)
+                self.kills += 1
+                if os.getsid(victim) == victim:  # sendmail's: nobody else waits for it
+                    os.waitpid(victim, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
 
     def number_of(self, name):
         try:
@@ -71,9 +117,13 @@ class Strain:
                 time.sleep(0.01)
                 continue
             name = how.choice(names)
-            verb = how.choice(("-d", "-h", "-h", "-H", "-H", "-i"))
+            verb = how.choice(("-d", "-h", "-h", "-H", "-H", "-i", "-i", "-q", "-qf", "-qI",
+                               "-qRbob@"))
             number = self.number_of(name)
-            got = self.box.run("mailq", [verb, name[1:]])
+            if verb.startswith("-q"):
+                got = self.box.sendmail([verb] + [name[1:]] * (verb == "-qI"))
+            else:
+                got = self.box.run("mailq", [verb, name[1:]])
             if got.status not in (0, 65, 75) and number is not None:
                 raise AssertionError(f"mailq {verb}: {got}")
             if verb == "-d" and got.status == 0:
@@ -84,7 +134,7 @@ class Strain:
     def play(self):
         senders = [self.thread(self.send, n) for n in range(SENDERS)]
         others = [self.thread(self.run, self.seed + n) for n in range(RUNNERS)]
-        others.append(self.thread(self.operate))
+        others += [self.thread(self.operate), self.thread(self.kill)]
         for one in senders:
             one.join()
         self.over.set()
@@ -101,33 +151,49 @@ def wait_for_the_end(box):
     until(box.reap, "the end of all processes")
 
 
-def check(strain, directory):
-    box = strain.box
-    files = [os.path.join(directory, n) for n in os.listdir(directory) if n.startswith("mail.")]
+def numbers(texts):
+    return Counter(int(n) for n in re.findall(rb"(?m)^number (\d+)\r?$", b"\n".join(texts)))
+
+
+def check(strain, servers):
+    box, kills = strain.box, strain.kills
     new = box.path("mail", "robot", "new")
-    files += [os.path.join(new, n) for n in os.listdir(new)]
-    text = b"".join(map(read, [box.path("mail", ME), *files])).replace(b"\r", b"")
-    arrived = Counter(int(n) for n in re.findall(rb"(?m)^number (\d+)$", text))
+    here = numbers([read(box.path("mail", ME)),
+                    *(read(os.path.join(new, n)) for n in os.listdir(new))])
+    there = numbers([read(os.path.join(directory, n)) for directory in servers
+                     for n in os.listdir(directory) if n.startswith("mail.")])
     same("sent", sorted(strain.taken), list(range(strain.count)))
     same("deleted twice", len(strain.deleted), len(set(strain.deleted)))
-    same("more than once", [n for n in arrived if arrived[n] > 1], [])
-    same("deleted and delivered", sorted(set(strain.deleted) & set(arrived)), [])
-    same("lost", sorted(set(strain.taken) - set(arrived) - set(strain.deleted)), [])
-    same("a mailbox's messages", len(box.mailbox()), sum(n % 3 == 0 for n in arrived))
+    same("at two places", set(here) & set(there), set())
+    same("more than once", [n for n in here if here[n] > 1], [])
+    arrived, deleted = set(here) | set(there), set(strain.deleted)
+    same("lost", sorted(set(strain.taken) - arrived - deleted), [])
+    same("a mailbox's messages", len(box.mailbox()), sum(n % len(WHO) == 0 for n in here))
+    # What a kill kept from being written down.
+    twice = sum(there.values()) - len(there)
+    print(f"# {len(deleted)} deleted, {kills} kills: {twice} twice at a server, "
+          f"{len(deleted & arrived)} deleted that had been delivered")
+    if kills == 0:
+        raise AssertionError("nothing was killed")
+    if twice + len(deleted & arrived) > KILLS * kills:
+        raise AssertionError(f"more than {kills} kills explain")
 
 
 def main():
     seed, count = [int(a) for a in sys.argv[1:]] + [1, 1500][len(sys.argv) - 1:]
     tap = Tap()
     with Box() as box:
-        directory, port = box.serve()
-        box.configure(f"smarthost smtp://127.0.0.1:{port}", "spool_count_limit 0", defer=False)
+        smtp, port = box.serve()
+        lmtp, lmtp_port = box.serve("lmtp=yes")
+        box.configure(f"smarthost lmtp://127.0.0.1:{lmtp_port} from=*@lmtp.example",
+                      f"smarthost smtp://127.0.0.1:{port}", "spool_count_limit 0", "retry_min 1s",
+                      defer=False)
         with open(box.path("aliases"), "w") as f:
             f.write(f"robot: {box.path('mail', 'robot')}/\n")
         strain = Strain(box, seed, count)
         tap.test(f"seed {seed}: {count} messages, all at the same time", strain.play)
         tap.test("the queue becomes empty", wait_for_the_end, box)
-        tap.test(f"each once, or deleted: {len(strain.deleted)}", check, strain, directory)
+        tap.test("each once, or deleted", check, strain, (smtp, lmtp))
     tap.end()
 
 
