@@ -40,24 +40,24 @@ on_hangup(int signal)
 	(void)signal;
 }
 
-/* Another runner, which sendmail started perhaps, is told to try all now. With stay, its end is
- * waited for, and SIGHUP is for it until then. */
+/* Another runner, which sendmail started perhaps, is told to try all now: unless it was on its way
+ * out, and deaf. With stay, its end is waited for, and SIGHUP is for it until then. */
 static int
 lock(struct spool *spool, bool stay, int *runner)
 {
 	const struct sigaction hangup = {.sa_handler = on_hangup};
 	enum spool_result r;
-	bool wait = false;
+	bool told = false;
 
 	if (stay)
 		sigaction(SIGHUP, &hangup, NULL);
-	while ((r = spool_lock_runner(spool, wait, runner)) == SPOOL_BUSY) {
+	while ((r = spool_lock_runner(spool, stay && told, runner)) == SPOOL_BUSY) {
+		if (told && !stay)
+			return EX_OK;
 		log_debug("another runner is at work: told it to try all now");
 		if (spool_touch_runner(spool))
 			return EX_TEMPFAIL;
-		if (!stay)
-			return EX_OK;
-		wait = true;
+		told = true;
 	}
 	if (r == SPOOL_OK)
 		return EX_OK;

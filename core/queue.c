@@ -25,6 +25,7 @@ enum {
 	SYNC_MS = 200,     /* removals reach the disk within */
 	SYNC_COUNT = 16,
 	STOP_MS = 4000,    /* after SIGTERM: for final replies */
+	SWEEP_MS = 3600 * 1000, /* between two looks for drafts that nobody holds */
 	LONG_MS = 1000,    /* a sleep that memory is given back for */
 };
 
@@ -41,7 +42,11 @@ struct queue {
 	unsigned unsynced;       /* removals not yet on disk */
 	int64_t sync_due;
 	int64_t stop_due;        /* SIGTERM came: end then at the latest; else 0 */
-	bool rescan;
+	int64_t sweep_due;
+	int64_t look_due;        /* without inotify */
+	bool rescan;             /* the directory is to be read, */
+	bool blind;              /* as it could not be the last time; */
+	bool woken;              /* then all is due */
 };
 
 /* --- a message's life -------------------------------------------------------------------- */
@@ -390,12 +395,35 @@ add_name(void *ctx, char state, struct str id)
 		agenda_add(&q->agenda, id);
 }
 
+/* Again and again until it works: nothing else tells of what came before us. */
+static void
+scan(struct queue *q)
+{
+	bool blind = spool_walk(q->spool, add_name, q) != 0;
+
+	if (blind && !q->blind)
+		log_error("cannot read the spool directory %s, will try again:", q->spool->path);
+	q->rescan = q->blind = blind;
+	q->look_due = clock_ms() + RESCAN_MS;
+}
+
+/* Drafts of writers who were killed. */
+static void
+sweep(struct queue *q)
+{
+	spool_sweep(q->spool);
+	q->sweep_due = clock_ms() + SWEEP_MS;
+}
+
 static void
 wake_all(struct queue *q)
 {
+	q->woken = false;
 	dispatch_forgive(&q->dispatch);
-	for (size_t n = 0; n < q->agenda.count; n++)
+	for (size_t n = 0; n < q->agenda.count; n++) {
 		q->agenda.items[n].urgent = true;
+		q->agenda.items[n].refused = false;
+	}
 }
 
 /* What the caller of the first pass wants tried at once. */
@@ -429,8 +457,8 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 			dispatch_forgive(&q->dispatch);
 		break;
 	case WATCH_WAKE:
-		spool_walk(q->spool, add_name, q);
-		wake_all(q);
+		sweep(q);
+		q->rescan = q->woken = true;
 		break;
 	case WATCH_RESCAN:
 		q->rescan = true;
@@ -460,8 +488,8 @@ next_wake(const struct queue *q)
 	if (q->unsynced)
 		wake = earlier(wake, q->sync_due);
 	wake = earlier(wake, q->stop_due);
-	if (q->watch.names < 0)
-		wake = earlier(wake, now + RESCAN_MS);
+	if (q->watch.names < 0 || q->rescan)
+		wake = earlier(wake, q->look_due);
 	return earlier(wake, dispatch_deadline(&q->dispatch));
 }
 
@@ -484,7 +512,8 @@ wait_and_listen(struct queue *q)
 	int time = poll_time(q);
 	bool light = time >= LONG_MS && dispatch_is_idle(&q->dispatch);
 	int ready = (light ? nap_poll : poll)(fds, count, time);
-	q->rescan = q->rescan || (ready == 0 && q->watch.names < 0);
+	if (q->watch.names < 0 && clock_ms() >= q->look_due)
+		watch_look(&q->watch, q->spool, on_event, q);
 	if (ready < 0)
 		return;
 	if (fds[0].revents || fds[1].revents)
@@ -576,9 +605,12 @@ run(struct queue *q)
 			reload(q);
 			look_around(q);
 		}
+		if (clock_ms() >= q->sweep_due)
+			sweep(q);
 		if (q->rescan)
-			spool_walk(q->spool, add_name, q);
-		q->rescan = false;
+			scan(q);
+		if (q->woken && !q->blind)
+			wake_all(q);
 		if (q->dispatch.attempts_made == 0)
 			wake_first(q);
 		if (!q->stop_due)
@@ -608,6 +640,8 @@ is_wanted(const struct queue *q)
 {
 	int64_t now = clock_ms();
 
+	if (q->rescan)
+		return true;
 	return q->conf->defer ? agenda_next_due(&q->agenda, now) <= now :
 				agenda_live(&q->agenda) > 0;
 }
@@ -623,7 +657,6 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 	dispatch_init(&q.dispatch, o->site);
 	watch_open(&q.watch, s);
 	buf_print(&q.place, "%s/runner", s->path);
-	spool_sweep(s);
 	for (;;) {
 		run(&q);
 		close(q.runner);
@@ -631,7 +664,7 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 		 * woke us: look once more. */
 		watch_read(&q.watch, on_event, &q);
 		if (!q.conf->defer)
-			spool_walk(s, add_name, &q);
+			scan(&q);
 		if (q.stop_due || !is_wanted(&q) ||
 		    spool_lock_runner(s, false, &q.runner) != SPOOL_OK)
 			break;

@@ -54,19 +54,21 @@ int
 runner_start(struct spool *s, const struct queue_options *o)
 {
 	struct queue_options background = *o;
+	enum spool_result r;
 	int runner;
 	pid_t pid;
 
 	if (!spool_may_run(s))
 		return 0;
-	switch (spool_lock_runner(s, false, &runner)) {
-	case SPOOL_OK:
-		break;
-	case SPOOL_BUSY:
-		return o->now ? spool_touch_runner(s) : 0;
-	default:
-		return -1;
+	r = spool_lock_runner(s, false, &runner);
+	if (r == SPOOL_BUSY && o->now) {
+		if (spool_touch_runner(s))
+			return -1;
+		/* It may have been on its way out, and deaf. */
+		r = spool_lock_runner(s, false, &runner);
 	}
+	if (r != SPOOL_OK)
+		return r == SPOOL_BUSY ? 0 : -1;
 	background.hush = true;
 	pid = _Fork(); /* fork, without what it does for threads */
 	if (pid == 0) {

@@ -95,7 +95,8 @@ is_owner(const struct spool *s, const struct stat *st)
 }
 
 /* Opens a file in the spool only if it is one that we could have put there: EINVAL for a
- * link, a FIFO, a directory, somebody else's file. Never waits. *size: its own. */
+ * link, a FIFO, a directory, somebody else's file, a message by two names. Never waits. *size:
+ * its own. */
 static int
 open_sized(const struct spool *s, const char *name, int flags, uint64_t *size)
 {
@@ -113,7 +114,8 @@ open_sized(const struct spool *s, const char *name, int flags, uint64_t *size)
 		err = errno;
 	else if (st.st_nlink == 0)
 		err = ENOENT;
-	else if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || !is_owner(s, &st))
+	else if (!S_ISREG(st.st_mode) || !is_owner(s, &st) ||
+		 (st.st_nlink != 1 && spool_is_id(str_from(str_of(name), 1))))
 		err = EINVAL;
 	*size = (uint64_t)st.st_size;
 	if (!err)
@@ -814,6 +816,16 @@ int
 spool_touch_runner(struct spool *s)
 {
 	return touch(s, "runner", O_RDONLY | O_CREAT);
+}
+
+int64_t
+spool_runner_time(const struct spool *s)
+{
+	struct stat st;
+
+	if (fstatat(s->dir, "runner", &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 }
 
 int

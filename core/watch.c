@@ -39,6 +39,17 @@ watch_open(struct watch *w, const struct spool *s)
 	signal(SIGXFSZ, SIG_IGN);
 	w->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	w->names = open_names(s);
+	w->touched = spool_runner_time(s);
+}
+
+void
+watch_look(struct watch *w, const struct spool *s, watch_tell *tell, void *ctx)
+{
+	int64_t touched = spool_runner_time(s);
+
+	w->names = open_names(s);
+	tell(ctx, touched == w->touched ? WATCH_RESCAN : WATCH_WAKE, (struct str){0}, false);
+	w->touched = touched;
 }
 
 void

@@ -136,6 +136,7 @@ void spool_sweep(struct spool *s);
  * time: a running runner is woken. */
 enum spool_result spool_lock_runner(struct spool *s, bool wait, int *fd);
 int spool_touch_runner(struct spool *s);
+int64_t spool_runner_time(const struct spool *s); /* another one after each touch */
 /* The same for one message: due now. */
 int spool_touch(struct spool *s, struct str id);
 

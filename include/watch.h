@@ -20,12 +20,17 @@ typedef void watch_tell(void *ctx, enum watch_event event, struct str id, bool t
 
 struct watch {
 	int names, signals; /* to poll for POLLIN; names is -1 without inotify */
+	int64_t touched;    /* runner, as far as was told without it */
 };
 
 /* Begins to watch: everything that happens from now on is told. Takes SIGTERM, SIGINT and
  * SIGHUP over and ignores SIGPIPE and SIGXFSZ, which are errors of a write like any other. */
 void watch_open(struct watch *w, const struct spool *s);
 void watch_close(struct watch *w);
+
+/* Where names is -1, every few seconds: tells that names may have come, or that runner was touched,
+ * and begins to watch if that is possible by now. That a message was touched is not seen. */
+void watch_look(struct watch *w, const struct spool *s, watch_tell *tell, void *ctx);
 
 /* Tells what there is. Never waits. */
 void watch_read(struct watch *w, watch_tell *tell, void *ctx);

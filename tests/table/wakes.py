@@ -5,6 +5,7 @@ by that runner or another, though nobody asks again; so is mail that inotify say
 runner is made slow by strace, so that there are many moments. And none is for nothing: a runner
 that waits sleeps until something is due, and writes nothing. usage: wakes.py [STEPS];
 prints TAP."""
+import fcntl
 import os
 import re
 import shutil
@@ -22,7 +23,8 @@ LETTER = b"Subject: wake\n\nwake\n"
 def start(box, applet, *args, inject=f"all:delay_enter={int(CALL * 1e6)}"):
     env = {"MTABOX_CONF": box.path("conf"), "PATH": "/usr/bin:/bin"}
     program = subprocess.Popen(["strace", "-f", "-qq", "-o", box.path("calls"), "-e", "inject=" + inject,
-                                MTABOX, applet, *args], stdin=subprocess.PIPE, env=env)
+                                MTABOX, applet, *args], stdin=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, env=env)
     with program.stdin as pipe:
         if applet == "sendmail":
             pipe.write(LETTER)
@@ -77,8 +79,65 @@ def without_inotify(box):
     until(lambda: b"poll(" in read(box.path("calls")), "its sleep")
     queue(box, "-odq")
     empty(box)
-    with open(f"/proc/{runner.pid}/task/{runner.pid}/children") as f:
-        os.kill(int(f.read()), signal.SIGTERM)
+    # What waits is tried when somebody asks for it.
+    os.mkdir(box.path("mail", "automat"))
+    with open(box.path("aliases"), "w") as f:
+        f.write(f"automat: {box.path('mail', 'automat')}\n")
+    same("sendmail", box.sendmail(["-odq", "automat"], LETTER).status, 0)
+    until(lambda: b"deferred" in read(box.path("spool", box.names()[0])), "an attempt")
+    os.rmdir(box.path("mail", "automat"))
+    same("sendmail -q", box.sendmail(["-q"]).status, 0)
+    empty(box)
+    end(runner)
+
+
+def blind(box):
+    """The directory cannot be read at first, and nobody says again what is in it."""
+    queue(box, "-odq")
+    runner = start(box, "deliver", "-q15m", inject="getdents64:error=EIO:when=1..3")
+    empty(box)
+    end(runner)
+    log = read(box.path("log"))
+    same("it says so once", log.count(b"cannot read the spool directory"), 1)
+
+
+def deaf(box):
+    """The runner ends before it could hear of the touch of who found its lock taken."""
+    box.configure()
+    queue(box)
+    # The lock is this one's, who hears nothing, and goes while the lock is being touched.
+    with open(box.path("spool", "runner"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        urge = start(box, "deliver", "-q", inject="utimensat:delay_enter=1000000")
+        until(lambda: b"utimensat(" in read(box.path("calls")), "its touch")
+    same("deliver -q", urge.wait(20), 0)
+    empty(box)
+    queue(box)
+    with open(box.path("spool", "runner"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        urge = start(box, "sendmail", "-q", inject="utimensat:delay_enter=1000000")
+        until(lambda: b"utimensat(" in read(box.path("calls")), "its touch")
+    same("sendmail -q", urge.wait(20), 0)
+    empty(box)
+    box.configure(defer=False)
+
+
+def leftovers(box):
+    """What a runner that stays has passed over or not seen is looked at when it is woken."""
+    queue(box, "-odq")
+    name = [n for n in box.names() if n[0] == "Q"][0]
+    os.link(box.path("spool", name), box.path("backup"))
+    os.link(box.path("spool", "runner"), box.path("backup.2"))
+    runner = subprocess.Popen(["deliver", "-q15m", "-C", box.path("conf")], executable=MTABOX,
+                              stderr=subprocess.DEVNULL)
+    until(lambda: b"left alone" in read(box.path("log")), "a look at a file with two names")
+    os.unlink(box.path("backup"))
+    # A draft whose writer was killed while there was a runner already.
+    with open(box.path("spool", "T0123456789abcdef"), "w"):
+        pass
+    same("sendmail -q", box.sendmail(["-q"]).status, 0)
+    until(lambda: not [n for n in box.names() if n[0] in "QT"], "an empty queue")
+    runner.terminate()
     same("the runner", runner.wait(20), 0)
 
 
@@ -199,6 +258,9 @@ def main():
         tap.test(f"at {steps} moments of its end", at_its_end, box, steps)
         tap.test(f"at {steps} moments of its start", at_its_start, box, steps)
         tap.test("without inotify", without_inotify, box)
+        tap.test("a directory that cannot be read at first", blind, box)
+        tap.test("of a runner that is on its way out", deaf, box)
+        tap.test("what was passed over", leftovers, box)
         tap.test("when inotify has lost events", overflow, box)
         tap.test("none with an empty queue", with_nothing, box)
         tap.test("none before something is due", idle, box)
