@@ -60,41 +60,6 @@ set_aside(struct attempt *a, char state, const char *why)
 	return SPOOL_ERROR;
 }
 
-enum spool_result
-attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, struct str id)
-{
-	const char *why = "";
-
-	*a = (struct attempt){.spool = spool, .conf = conf};
-	memcpy(a->id, id.ptr, SPOOL_ID);
-	enum spool_result r = spool_claim(spool, 'Q', id, &a->claim);
-	if (r == SPOOL_ERROR && errno != EINVAL) {
-		log_error("%s: cannot be locked now:", a->id);
-		return SPOOL_BUSY;
-	}
-	if (r == SPOOL_ERROR)
-		log_error("%s: not a file that we deliver, left alone", a->id);
-	if (r != SPOOL_OK)
-		return r;
-	if (spool_read(&a->claim, &a->text, &a->log, &a->envelope, &a->journal, &why) == 0) {
-		a->journal_bytes = a->log.len;
-		a->before = a->journal.newest;
-		fit_marks(a);
-		a->retried = a->journal.has_facts;
-		return SPOOL_OK;
-	}
-	if (errno == EINVAL) {
-		r = set_aside(a, 'C', why);
-	} else {
-		log_error("%s: cannot be read now: %s", a->id, why);
-		spool_release(&a->claim);
-		r = SPOOL_BUSY;
-	}
-	buf_free(&a->text);
-	buf_free(&a->log);
-	return r;
-}
-
 static void
 free_memory(struct attempt *a)
 {
@@ -118,6 +83,56 @@ attempt_close(struct attempt *a)
 	if (a->claim.fd >= 0)
 		spool_release(&a->claim);
 	free_memory(a);
+}
+
+/* Nobody is sent what cannot be said to have been sent: each runner would begin anew. */
+static enum spool_result
+refuse_unwritable(const struct attempt *a)
+{
+	/* A file system that is read-only stays so for a while. */
+	bool lasts = errno == EROFS || errno == EPERM || errno == EACCES;
+
+	log_error("%s: its journal cannot be written%s:", a->id, lasts ? ", left alone" : " now");
+	return lasts ? SPOOL_ERROR : SPOOL_BUSY;
+}
+
+/* What is claimed, and then whether it may be delivered. */
+static enum spool_result
+take_in(struct attempt *a)
+{
+	const char *why = "";
+
+	if (spool_read(&a->claim, &a->text, &a->log, &a->envelope, &a->journal, &why)) {
+		if (errno == EINVAL)
+			return set_aside(a, 'C', why);
+		log_error("%s: cannot be read now: %s", a->id, why);
+		return SPOOL_BUSY;
+	}
+	a->journal_bytes = a->log.len;
+	a->before = a->journal.newest;
+	fit_marks(a);
+	a->retried = a->journal.has_facts;
+	return spool_open_journal(a->spool, &a->claim) ? refuse_unwritable(a) : SPOOL_OK;
+}
+
+enum spool_result
+attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, struct str id)
+{
+	*a = (struct attempt){.spool = spool, .conf = conf};
+	memcpy(a->id, id.ptr, SPOOL_ID);
+	enum spool_result r = spool_claim(spool, 'Q', id, &a->claim);
+	if (r == SPOOL_ERROR && errno != EINVAL) {
+		log_error("%s: cannot be locked now:", a->id);
+		return SPOOL_BUSY;
+	}
+	if (r == SPOOL_ERROR)
+		log_error("%s: not a file that we deliver, left alone", a->id);
+	if (r != SPOOL_OK)
+		return r;
+	r = take_in(a);
+	if (r != SPOOL_OK)
+		attempt_close(a);
+	return r;
 }
 
 enum spool_result
@@ -196,15 +211,27 @@ put_newest(struct attempt *a, enum weight weight)
 {
 	struct str lines = {a->newest->text, a->newest->len};
 
+	a->must_write = a->must_write || (a->unwritten && weight == SYNCED);
 	if (a->unwritten || spool_append(a->spool, &a->claim, lines,
 					 weight == SYNCED ? SPOOL_FINAL : SPOOL_NOTE) == 0)
 		return;
 	a->gone = a->gone || errno == ENOENT;
 	if (a->gone || weight == LIGHT)
 		return;
+	a->stalled = errno != ENOSPC && errno != EDQUOT;
 	log_error("%s: cannot write its journal, will try again:", a->id);
+	a->must_write = weight == SYNCED;
 	a->unwritten = a->newest;
 	a->write_again = clock_ms() + WRITE_AGAIN_MS;
+}
+
+/* Nothing waits to be written any more. */
+static void
+forget_unwritten(struct attempt *a)
+{
+	a->unwritten = NULL;
+	a->must_write = a->stalled = false;
+	a->write_again = 0;
 }
 
 /* Lines into the journal, in memory first. */
@@ -265,7 +292,7 @@ write_again(struct attempt *a)
 		if (!a->gone)
 			return false;
 	}
-	a->write_again = 0;
+	forget_unwritten(a);
 	return true;
 }
 
@@ -421,31 +448,46 @@ settle_verdicts(struct attempt *a)
 static enum attempt_next
 finish(struct attempt *a, bool news)
 {
+	if (a->remove_again > clock_ms())
+		return ATTEMPT_STUCK;
+	/* Whatever the disk did not take: this says it all, and makes room. */
 	if (spool_remove(a->spool, &a->claim) == 0) {
 		log_info("%s: removed", a->id);
 		return ATTEMPT_REMOVED;
 	}
-	log_error("%s: done, but it cannot be removed, will try again:", a->id);
+	if (a->remove_again == 0)
+		log_error("%s: done, but it cannot be removed, will try again:", a->id);
 	if (news)
 		put_newest(a, SYNCED);
-	a->write_again = clock_ms() + WRITE_AGAIN_MS;
+	else
+		write_again(a);
+	a->remove_again = a->write_again = clock_ms() + WRITE_AGAIN_MS;
 	return ATTEMPT_STUCK;
+}
+
+static enum attempt_next
+give_way(const struct attempt *a)
+{
+	log_warn("%s: somebody else has removed it", a->id);
+	return ATTEMPT_REMOVED;
 }
 
 enum attempt_next
 attempt_conclude(struct attempt *a)
 {
-	if (a->write_again && !attempt_write(a, false))
-		return ATTEMPT_STUCK;
 	bool news = settle_verdicts(a);
-	if (a->gone) {
-		log_warn("%s: somebody else has removed it", a->id);
-		return ATTEMPT_REMOVED;
-	}
+
+	if (a->gone)
+		return give_way(a);
 	if (journal_pending(&a->journal) == 0 && journal_owed(&a->journal) == 0)
 		return finish(a, news);
-	if (a->unwritten)
+	/* Facts and deferrals may be other ones next time. */
+	if (a->unwritten && !a->must_write)
+		forget_unwritten(a);
+	if (a->write_again && !attempt_write(a, false))
 		return ATTEMPT_STUCK;
+	if (a->gone)
+		return give_way(a);
 	return journal_owed(&a->journal) ? ATTEMPT_BOUNCE : ATTEMPT_LATER;
 }
 
@@ -581,6 +623,13 @@ settle_facts(struct attempt *a)
 	}
 	if (a->fields.len == 0)
 		render_fields(&a->envelope, &a->journal, str_of(a->id), &a->fields);
+}
+
+bool
+attempt_begin(struct attempt *a)
+{
+	settle_facts(a);
+	return !a->stalled;
 }
 
 /* The stored header with its empty line: whole lines, as far as LIMIT_DSN_HEADER goes. */

@@ -295,7 +295,7 @@ assign_relay(struct dispatch *d, struct attempt *a, size_t n, const struct route
 		attempt_record(a, n, dead, (struct str){0});
 	else if (!w)
 		on_refusal(a, n, STR("none"));
-	else if (!crew_has_job(w, a->number))
+	else if (!crew_has_job(w, a->number) && attempt_begin(a))
 		send_job(d, a, n, w);
 	if (w && a->alone)
 		say(w, WORKER_FINISH);
@@ -309,7 +309,7 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 	struct attempt_content c;
 	struct buf full = {0};
 
-	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY, false))
+	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY, false) || !attempt_begin(a))
 		return;
 	if (rcpt.kind == JOURNAL_ALIAS && !alias)
 		rcpt.kind = JOURNAL_ADDRESS;

@@ -407,11 +407,13 @@ scan(struct queue *q)
 	q->look_due = clock_ms() + RESCAN_MS;
 }
 
-/* Drafts of writers who were killed. */
+/* Drafts of writers who were killed go; what was left alone may be sound by now. */
 static void
 sweep(struct queue *q)
 {
 	spool_sweep(q->spool);
+	for (size_t n = 0; n < q->agenda.count; n++)
+		q->agenda.items[n].refused = false;
 	q->sweep_due = clock_ms() + SWEEP_MS;
 }
 
@@ -420,10 +422,8 @@ wake_all(struct queue *q)
 {
 	q->woken = false;
 	dispatch_forgive(&q->dispatch);
-	for (size_t n = 0; n < q->agenda.count; n++) {
+	for (size_t n = 0; n < q->agenda.count; n++)
 		q->agenda.items[n].urgent = true;
-		q->agenda.items[n].refused = false;
-	}
 }
 
 /* What the caller of the first pass wants tried at once. */

@@ -678,12 +678,13 @@ spool_read(const struct spool_claim *c, struct buf *text, struct buf *log, struc
 	return 0;
 }
 
-/* Opens the journal for appending: the very file that is claimed. */
-static int
-open_journal(struct spool *s, struct spool_claim *c)
+int
+spool_open_journal(struct spool *s, struct spool_claim *c)
 {
 	struct name name = make_name(c->state, c->id);
 
+	if (is_in_memory(s) || c->journal >= 0)
+		return 0;
 	c->journal = open_own(s, name.z, O_WRONLY | O_APPEND);
 	if (c->journal < 0)
 		return -1;
@@ -727,7 +728,7 @@ spool_append(struct spool *s, struct spool_claim *c, struct str lines,
 
 	if (is_in_memory(s))
 		return 0;
-	if (c->journal < 0 && open_journal(s, c))
+	if (spool_open_journal(s, c))
 		return -1;
 	errno = ENOENT; /* for st_nlink */
 	if (fstat(c->fd, &st) || st.st_nlink == 0 ||

@@ -33,11 +33,14 @@ struct attempt {
 	unsigned char *mark;         /* one for each recipient of journal */
 	size_t waiting, taken;       /* how many marks say so */
 	int64_t write_again;         /* clock_ms; not 0: something could not be written */
+	bool stalled;                /* and that was no lack of room */
 	bool retried;                /* there was an attempt before this claim */
 	bool gone;                   /* the file has been removed by somebody else */
 	/* attempt.c's own: */
 	struct attempt_lines *lines, *newest; /* of the journal, added since */
-	struct attempt_lines *unwritten; /* from here on the disk did not take them */
+	struct attempt_lines *unwritten; /* from here on the disk did not take them; */
+	bool must_write;             /* a final verdict or what follows from one is among them */
+	int64_t remove_again;        /* clock_ms; not 0: it could not be removed */
 	size_t journal_bytes;
 	size_t marks;
 	struct buf fields;           /* render_fields */
@@ -59,6 +62,10 @@ void attempt_close(struct attempt *a);
 void attempt_want(struct attempt *a, size_t n);
 void attempt_take(struct attempt *a, size_t n, unsigned char mark); /* waiting -> mark */
 void attempt_untake(struct attempt *a, size_t n);                   /* mark -> waiting */
+
+/* To be asked before anybody is sent anything. False: the disk takes no line, though it has room: what
+ * comes of it could not be written down, and the message waits in our hands until that is over. */
+bool attempt_begin(struct attempt *a);
 
 /* A recipient's verdict: logged, and kept for the journal. relay: who said so, or empty. */
 void attempt_record(struct attempt *a, size_t n, const struct outcome *o, struct str relay);

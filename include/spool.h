@@ -96,6 +96,10 @@ void spool_release(struct spool_claim *c);
 int spool_read(const struct spool_claim *c, struct buf *text, struct buf *log,
 	       struct envelope *e, struct journal *j, const char **why);
 
+/* Opens the journal of the very file that is claimed, for spool_append, which does that where it has
+ * not been done. 0, or -1 with errno: ENOENT as there, EROFS... */
+int spool_open_journal(struct spool *s, struct spool_claim *c);
+
 /* What an appended line is worth. */
 enum spool_weight {
 	SPOOL_NOTE,         /* may get lost */

@@ -32,3 +32,49 @@ load helper
 	queue_is_empty
 	same "$(stat -c '%U %a' home/mail/nobody)" 'nobody 600'
 }
+
+# on_tmpfs SIZE: the queue is a file system of its own, and a command gets the mail, whatever it is.
+on_tmpfs() {
+	needs_root 'a small file system'
+	mkdir -m 700 spool
+	mount -t tmpfs -o "size=$1,mode=700" none spool 2>/dev/null || skip 'no mounts here'
+	printf '#!/bin/sh\ngrep "^Subject" >>%s\n' "$S/count" >take
+	chmod 755 take .
+	: >count
+	chmod 666 count
+	write_conf "mailbox |$S/take" 'spool_min_free 0'
+	expect 0 deliver -q
+}
+
+@test "a queue on a file system that is read-only: what could not be written down is not sent" {
+	on_tmpfs 1m
+	local sent
+	for _ in 1 2 3; do send -odq "$me"; done
+	mount -o remount,ro spool
+	flush
+	flush
+	sent=$(wc -l <count)
+	mount -o remount,rw spool
+	flush
+	same "$(spool_states)" ''
+	umount spool
+	same "$sent" 0
+	same "$(wc -l <count)" 3
+	logged 'its journal cannot be written, left alone: Read-only file system'
+}
+
+@test "a queue on a full file system becomes empty, and nothing is sent twice" {
+	on_tmpfs 400k
+	local pad left n
+	# Files into whose last page no line of the journal goes.
+	letter "$(printf %3500s)" | accepted "$me"
+	pad=$((3500 + 4090 - $(stat -c %s spool/Q*)))
+	rm spool/Q*
+	for n in $(seq 40); do letter "$(printf %${pad}s)" | accepted "$me"; done
+	head -c 1m /dev/zero 2>/dev/null >spool/full || true
+	flush
+	left=$(spool_states)
+	umount spool
+	same "$left" 'f'
+	same "$(wc -l <count)" 40
+}
