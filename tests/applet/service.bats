@@ -336,6 +336,7 @@ run_well() {
 
 @test "no process to be had: it waits, and delivers when there is one" {
 	needs_root "a limit that holds"
+	write_conf 'retry_min 1s'
 	cp "$MTABOX" ./mtabox
 	mkdir -m 700 spool
 	: >log

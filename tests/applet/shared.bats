@@ -136,9 +136,13 @@ post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; 
 		expect 77 as games "$S/bin/sendmail" $option
 		says "only root"
 	done
-	for option in "-qI ${own#Q}" -qRdaemon -qSgames@ "-qRdaemon -qSgames@"; do
+	expect 77 as nobody "$S/bin/sendmail" -qI "${own#Q}"
+	says "somebody else's"
+	for option in -qRdaemon -qSgames@ "-qRdaemon -qSgames@"; do
 		expect 65 as nobody "$S/bin/sendmail" $option
 		says "no such message"
+	done
+	for option in "-qI ${own#Q}" -qRdaemon -qSgames@ "-qRdaemon -qSgames@"; do
 		expect 0 as games "$S/bin/sendmail" $option
 	done
 	[ -z "$(runner)" ]
