@@ -41,12 +41,14 @@ struct queue {
 	struct held held;
 	unsigned unsynced;       /* removals not yet on disk */
 	int64_t sync_due;
+	struct stamp urged;      /* when an operator last asked for something */
 	int64_t stop_due;        /* SIGTERM came: end then at the latest; else 0 */
 	int64_t sweep_due;
 	int64_t look_due;        /* without inotify */
 	bool rescan;             /* the directory is to be read, */
 	bool blind;              /* as it could not be the last time; */
 	bool woken;              /* then all is due */
+	bool full;               /* not all of the agenda has been looked at, for want of room */
 };
 
 /* --- a message's life -------------------------------------------------------------------- */
@@ -123,7 +125,14 @@ warn(const struct queue *q, struct attempt *a)
 	return attempt_add_warning(a, now.believable ? now.wall + left : 0);
 }
 
-/* Decides of each pending recipient: due, or not yet. */
+static bool
+tried_since(const struct journal_rcpt *r, const struct stamp *urged)
+{
+	return r->last_at.boot_id == urged->boot_id && r->last_at.boot >= urged->boot;
+}
+
+/* Decides of each pending recipient: due, or not yet. An urgent message may come here several
+ * times, until there was room for all of its recipients; each is tried once. */
 static void
 plan(struct queue *q, struct attempt *a, bool urgent)
 {
@@ -137,7 +146,7 @@ plan(struct queue *q, struct attempt *a, bool urgent)
 		if (r->fate != JOURNAL_PENDING || a->mark[n] != ATTEMPT_IDLE ||
 		    attempt_has_verdict(a, n))
 			continue;
-		if (urgent || retry_wait(&p, r, salt, &now) == 0)
+		if ((urgent && !tried_since(r, &q->urged)) || retry_wait(&p, r, salt, &now) == 0)
 			attempt_want(a, n);
 	}
 }
@@ -347,6 +356,7 @@ admit(struct queue *q)
 		/* No refusal is of an item behind this one: what is dropped moves none. */
 		n += q->agenda.count == before;
 	}
+	q->full = n < q->agenda.count;
 }
 
 /* No worker has room for it: others may have better luck meanwhile. Where its destination is
@@ -418,12 +428,19 @@ sweep(struct queue *q)
 }
 
 static void
+urge(struct queue *q, struct agenda_item *item)
+{
+	clock_read(&q->urged);
+	item->urgent = true;
+}
+
+static void
 wake_all(struct queue *q)
 {
 	q->woken = false;
 	dispatch_forgive(&q->dispatch);
 	for (size_t n = 0; n < q->agenda.count; n++)
-		q->agenda.items[n].urgent = true;
+		urge(q, &q->agenda.items[n]);
 }
 
 /* What the caller of the first pass wants tried at once. */
@@ -437,7 +454,7 @@ wake_first(struct queue *q)
 	for (; ids.len >= SPOOL_ID; ids = str_from(ids, SPOOL_ID)) {
 		struct agenda_item *item = agenda_find(&q->agenda, str_upto(ids, SPOOL_ID));
 		if (item)
-			item->urgent = true;
+			urge(q, item);
 	}
 }
 
@@ -450,11 +467,12 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 	switch (event) {
 	case WATCH_NAME:
 		item = agenda_add(&q->agenda, id);
-		item->urgent = item->urgent || touched;
 		item->refused = false;
 		item->due = 0;
-		if (touched)
+		if (touched) {
+			urge(q, item);
 			dispatch_forgive(&q->dispatch);
+		}
 		break;
 	case WATCH_WAKE:
 		sweep(q);
@@ -476,6 +494,13 @@ earlier(int64_t a, int64_t b)
 	return b && b < a ? b : a;
 }
 
+/* Messages that no worker took have made way, and there are others. */
+static bool
+has_room_again(const struct queue *q)
+{
+	return q->full && q->dispatch.attempt_count < dispatch_capacity(&q->dispatch);
+}
+
 /* When something must be done though nothing is heard. What is due and was not started waits
  * for a worker's word. */
 static int64_t
@@ -483,7 +508,7 @@ next_wake(const struct queue *q)
 {
 	int64_t now = clock_ms(), wake = agenda_next_due(&q->agenda, now);
 
-	if (wake <= now && !dispatch_is_idle(&q->dispatch))
+	if (wake <= now && !dispatch_is_idle(&q->dispatch) && !has_room_again(q))
 		wake = now + BUSY_MAX_MS;
 	if (q->unsynced)
 		wake = earlier(wake, q->sync_due);

@@ -195,3 +195,21 @@ said() { tr -d '\r' <"$S/server/text.$1"; }
 	kept server 1
 	got server 1 "$S/message"
 }
+
+@test "kill -9 of the worker, a chunk unanswered and the next one on its way: neither is lost" {
+	local runner n
+	chunking 'dot=hold'
+	for n in 1 2; do letter "number $n" | expect 0 sendmail -odq "a$n@x.example"; done
+	"$MTABOX" deliver -C "$conf" -q </dev/null >"$S/out" 2>"$S/err" 3>&- &
+	runner=$!
+	wait_for "grep -q 'hold dot' '$S/server/events'"
+	kill -9 $(cat "/proc/$runner/task/$runner/children")
+	: >"$S/server/go"
+	wait $runner
+	try_all
+	queue_is_empty
+	# Copies are what SMTP itself has there: the server had them, and nobody heard of it.
+	for n in 1 2; do
+		[ "$(grep -lF "number $n"$'\r' "$S"/server/mail.* | wc -l)" -ge 1 ] || fail "$n is lost"
+	done
+}

@@ -313,3 +313,52 @@ many_domains() {
 	flush
 	deferred one@x.example "connecting to $net.1 port 25 from 192.0.2.1: "
 }
+
+# --- many destinations at once ----------------------------------------------------------------
+
+@test "200 messages, and destinations that are silent, dead, slow, or want a login: one is well" {
+	local n runner most=0 now name
+	name_server
+	exchanger well 1
+	exchanger silent 2 greeting=stall
+	exchanger slow 3 drip=yes 'mail#1=hold'
+	exchanger login 4 'mail=530 5.7.0 who are you?'
+	zone "well.example A $net.1" "silent.example A $net.2" "slow.example A $net.3" \
+		"login.example A $net.4" "dead.example A $net.5"
+	by_mx "127.0.0.1#$dns" 'command_timeout 50' 'workers 4'
+	for ((n = 0; n < 40; n++)); do
+		for name in silent slow dead login; do
+			letter | expect 0 sendmail -odq -f joe@x.example "r$n@$name.example"
+		done
+	done
+	for ((n = 0; n < 36; n++)); do
+		letter | expect 0 sendmail -odq -f joe@x.example "r$n@well.example"
+	done
+	for ((n = 0; n < 4; n++)); do
+		letter | expect 0 sendmail -odq -f joe@x.example \
+			all@{silent,slow,dead,login,well}.example
+	done
+	"$MTABOX" deliver -C "$conf" -q </dev/null >"$S/out" 2>"$S/err" 3>&- &
+	runner=$!
+	# It does not wait for those that are at work all the time.
+	while [ "$(events well kept)" -lt 40 ]; do
+		now=$(wc -w <"/proc/$runner/task/$runner/children")
+		[ "$now" -le "$most" ] || most=$now
+		[ "$SECONDS" -lt 40 ] || fail 'the healthy one waits'
+	done
+	has_not "$S/log" '@silent.example>, relay=silent'
+	kept slow 0
+	[ "$most" -le 4 ] || fail "$most workers"
+	: >"$S/slow/go"
+	wait_for '[ "$(events slow kept)" = 44 ]' 40
+	kill -TERM $runner
+	wait $runner || true
+	[ "$(events well connect)" -le 3 ]
+	saw silent connect 1
+	# One attempt for all of them, and one line for each.
+	[ "$(events login connect)" -le 2 ]
+	same "$(grep -c '@dead.example>.*status=deferred' "$S/log")" 44
+	same "$(grep -c '@login.example>.*status=deferred' "$S/log")" 44
+	same "$(grep -c '@well.example>.*status=sent' "$S/log")" 40
+	same "$(grep -c '@slow.example>.*status=sent' "$S/log")" 44
+}

@@ -766,6 +766,23 @@ copies() {
 	copies 2
 }
 
+@test "SIGTERM while a server is silent behind the dot: over in seconds, nothing new is begun" {
+	under_way dot
+	post b@x.example
+	kill -TERM "$runner"
+	post c@x.example
+	wait_for "is_gone $runner" 10
+	wait_for "is_gone $worker" 5
+	wait "$runner" || true
+	spool_is QQQ
+	has_not "$S/log" status=
+	saw server connect 1
+	same "$(grep -ac '^MAIL' "$S/server/text.1")" 1
+	: >"$S/server/go"
+	flush
+	queue_is_empty
+}
+
 @test "SIGTERM to all of us after the final dot: its reply is waited for, what it ends is removed" {
 	under_way dot
 	kill -TERM "$runner" "$worker"

@@ -290,6 +290,7 @@ multiply() {
 	expect 124 as_nobody timeout 3 prlimit --cpu=1 prlimit --nproc=1 \
 		./mtabox deliver -C "$conf" -q
 	spool_is Q
+	logged 'status=deferred (starting a delivery process: '
 }
 
 # --- stopping -------------------------------------------------------------------------------
