@@ -23,8 +23,8 @@ struct attempt {
 	uint32_t number;             /* the queue's */
 	bool urgent;                 /* the queue's: an operator asked for it */
 	unsigned returned;           /* the queue's: times it came back untried */
-	bool alone;                  /* the queue's: a session ended on it, or a worker: whoever
-					takes it to a server takes nothing else */
+	bool alone;                  /* the queue's: a session ended on it, or a worker, or may have:
+					whoever takes it to a server takes nothing else */
 	struct spool_claim claim;
 	struct buf text, log;        /* as they were read: never moved again */
 	struct envelope envelope;

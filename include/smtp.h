@@ -124,7 +124,8 @@ void smtp_sent(struct smtp *s, size_t n);
 
 /* Bytes from the server, any number; all are taken. Bytes that come where none may (behind
  * the 220 to STARTTLS, while nothing is awaited) and lines that are malformed or over a
- * limit close the session as a failure. */
+ * limit close the session as a failure. But a 5xx in the middle of a body is that message's
+ * verdict, and then the session is closed. */
 void smtp_input(struct smtp *s, struct str bytes);
 
 /* TLS is up after SMTP_STARTTLS (or before the first byte, with URL_TLS_IMPLICIT): what the

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One session with one server, from its greeting to QUIT: the pump between the engine (smtp),
- * the server (channel) and whoever has messages to send. Its time limits are here.
+ * the server (channel) and whoever has messages to send. It listens while it sends. Its time
+ * limits are here.
  */
 #ifndef TALK_H
 #define TALK_H

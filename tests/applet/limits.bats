@@ -325,6 +325,23 @@ poison_is_alone() {
 	kill -9 $runner
 }
 
+@test "a message that cannot be handed to its worker waits, and says why" {
+	local n
+	strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+	limited
+	mails 1
+	expect 0 strace -qqq -o "$S/trace" -e trace=fcntl "$MTABOX" deliver -C "$conf" -q
+	queue_is_empty
+	n=$(grep -n F_DUPFD_CLOEXEC "$S/trace" | head -n 1 | cut -d: -f1)
+	mails 1
+	expect 0 strace -qqq -o /dev/null -e trace=fcntl -e "inject=fcntl:error=EMFILE:when=$n" \
+		"$MTABOX" deliver -C "$conf" -q
+	deferred a@x.example 'handing it to a delivery process: '
+	flush
+	queue_is_empty
+	kept server 2
+}
+
 # --- several servers ------------------------------------------------------------------------
 
 # two_smarthosts KEY=VALUE... -- KEY=VALUE...: the servers first and second.
