@@ -48,7 +48,7 @@ struct queue {
 	bool rescan;             /* the directory is to be read, */
 	bool blind;              /* as it could not be the last time; */
 	bool woken;              /* then all is due */
-	bool full;               /* not all of the agenda has been looked at, for want of room */
+	size_t looked;           /* how much of the agenda could be looked at; 0: all of it */
 };
 
 /* --- a message's life -------------------------------------------------------------------- */
@@ -332,14 +332,14 @@ start(struct queue *q, struct agenda_item *item)
 	buf_release(a);
 }
 
-/* Starts what is due and is likely to find a worker. Where a queue of thousands is for one
- * destination, the answer for one is that for all. */
+/* Starts what is due and is likely to find a worker, from where the last time ended for want of
+ * room. Where a queue of thousands is for one destination, the answer for one is that for all. */
 static void
 admit(struct queue *q)
 {
 	const struct agenda_item *refused = NULL;
 	int64_t now = clock_ms();
-	size_t n = 0;
+	size_t n = q->looked;
 
 	while (n < q->agenda.count &&
 	       q->dispatch.attempt_count < dispatch_capacity(&q->dispatch)) {
@@ -356,7 +356,7 @@ admit(struct queue *q)
 		/* No refusal is of an item behind this one: what is dropped moves none. */
 		n += q->agenda.count == before;
 	}
-	q->full = n < q->agenda.count;
+	q->looked = n < q->agenda.count ? n : 0;
 }
 
 /* No worker has room for it: others may have better luck meanwhile. Where its destination is
@@ -494,11 +494,19 @@ earlier(int64_t a, int64_t b)
 	return b && b < a ? b : a;
 }
 
-/* Messages that no worker took have made way, and there are others. */
+/* Messages that no worker took have made way, and behind them are some of which nobody knows yet
+ * where they go. */
 static bool
-has_room_again(const struct queue *q)
+has_room_again(const struct queue *q, int64_t now)
 {
-	return q->full && q->dispatch.attempt_count < dispatch_capacity(&q->dispatch);
+	size_t n = q->looked;
+
+	if (n == 0 || q->dispatch.attempt_count >= dispatch_capacity(&q->dispatch))
+		return false;
+	while (n < q->agenda.count &&
+	       (q->agenda.items[n].known || !agenda_is_due(&q->agenda.items[n], now)))
+		n++;
+	return n < q->agenda.count;
 }
 
 /* When something must be done though nothing is heard. What is due and was not started waits
@@ -508,7 +516,7 @@ next_wake(const struct queue *q)
 {
 	int64_t now = clock_ms(), wake = agenda_next_due(&q->agenda, now);
 
-	if (wake <= now && !dispatch_is_idle(&q->dispatch) && !has_room_again(q))
+	if (wake <= now && !dispatch_is_idle(&q->dispatch) && !has_room_again(q, now))
 		wake = now + BUSY_MAX_MS;
 	if (q->unsynced)
 		wake = earlier(wake, q->sync_due);
