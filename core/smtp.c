@@ -834,8 +834,8 @@ refuses_body(const struct smtp *s)
 {
 	const struct smtp_transaction *t = &s->tx[0];
 
-	return s->tx_count > 0 && t->body && s->out_end == 0 && !t->back &&
-	       !s->config->lmtp && is_class(s, 5) && s->reply.code >= 510;
+	return s->tx_count > 0 && t->body && t->begun && !t->back && !s->config->lmtp &&
+	       is_class(s, 5) && s->reply.code >= 510;
 }
 
 /* What answers nothing could be taken for the answer to something: no more of this. */
@@ -843,9 +843,9 @@ static void
 early_reply(struct smtp *s)
 {
 	struct outcome o = refusal(s);
-	bool refused = refuses_body(s);
+	bool refused = refuses_body(s) && !wants_login(s, &o);
 
-	if (refused && !wants_login(s, &o))
+	if (refused)
 		decide_all(s, &s->tx[0], &o);
 	o = nonsense(s, "the server spoke out of turn");
 	smtp_fail(s, &o);
@@ -1056,9 +1056,12 @@ smtp_send(struct smtp *s, const struct smtp_message *m)
 }
 
 const struct smtp_message *
-smtp_body_message(const struct smtp *s)
+smtp_body_message(struct smtp *s)
 {
-	return find_body(s)->m;
+	struct smtp_transaction *t = &s->tx[!s->tx[0].body];
+
+	t->begun = true;
+	return t->m;
 }
 
 void

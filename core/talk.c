@@ -83,13 +83,15 @@ send_body(struct talk *t)
 				return;
 			t->piece_start += n;
 		}
+		bool begun = t->body_begun;
 		if (!make_piece(t)) {
 			t->body_begun = false;
 			smtp_body_done(&t->smtp);
 			return;
 		}
 		/* There is more to come: an answer now is one to what the server does not have. */
-		hear(t);
+		if (begun)
+			hear(t);
 	} while (smtp_want(&t->smtp) & SMTP_BODY);
 }
 

@@ -95,6 +95,7 @@ struct smtp {
 		size_t accepted;     /* RCPTs */
 		bool tried;          /* MAIL was accepted, or there was a verdict */
 		bool body;           /* is to go out now, or is on its way */
+		bool begun;          /* has been asked for */
 		bool back;           /* is given back once its commands are answered */
 	} tx[2];
 	unsigned tx_count;
@@ -138,7 +139,7 @@ void smtp_tls_up(struct smtp *s, bool verified, struct str binding);
 void smtp_send(struct smtp *s, const struct smtp_message *m);
 
 /* Whose body is wanted. */
-const struct smtp_message *smtp_body_message(const struct smtp *s);
+const struct smtp_message *smtp_body_message(struct smtp *s);
 /* The body is out, ending in CRLF (or is empty); of a chunk, all of it. */
 void smtp_body_done(struct smtp *s);
 

@@ -326,6 +326,8 @@ class Session:
             self.event(action, stage)
         if action == "hangup":
             raise Gone
+        if stage == "body" and action.removeprefix("bye:")[0].isdigit() and not channel.buffer:
+            channel.more()  # it is a word on what it has heard
         if action.startswith("bye:"):
             self.reply(action[4:])
             raise Gone

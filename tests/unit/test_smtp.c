@@ -738,6 +738,63 @@ test_early(void **state)
 	}
 }
 
+/* What a server says when it has a part of a message: a 5xx is believed, by DATA and by BDAT. */
+static void
+test_refused_body(void **state)
+{
+	static const struct {
+		const char *reply;
+		bool lmtp, asked;
+		enum verdict verdict;
+	} table[] = {
+		{"552 5.3.4 too much\r\n", false, true, PERMFAIL},
+		{"554-5.6.0 no\r\n554 5.6.0 never\r\n", false, true, PERMFAIL},
+		{"552 5.3.4 too much\r\n", false, false, TEMPFAIL},
+		{"552 5.3.4 too much\r\n", true, true, TEMPFAIL},
+		{"500 5.5.1 what?\r\n", false, true, TEMPFAIL},
+		{"530 5.7.0 who?\r\n", false, true, TEMPFAIL},
+		{"452 4.3.1 full\r\n", false, true, TEMPFAIL},
+		{"354 go on\r\n", false, true, TEMPFAIL},
+		{"250 2.0.0 taken\r\n", false, true, TEMPFAIL},
+		{"421 4.3.2 down\r\n", false, true, TEMPFAIL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof table / sizeof *table; i++) {
+		static struct smtp s;
+		bool chunk = i % 2 && !table[i / 2].lmtp;
+		unsigned char rcpt_state = 0;
+		struct notify notify = {0};
+		struct kept kept = {0};
+		struct str address = STR("x@y");
+		struct smtp_config c = {.helo = STR("c"), .tls = URL_TLS_NONE, .ctx = &kept,
+					.verdict = keep_verdict, .finished = keep_finished,
+					.lmtp = table[i / 2].lmtp};
+		struct smtp_message m = {.sender = STR("a@b"), .rcpts = &address, .rcpt_count = 1,
+					 .notifies = &notify, .state = &rcpt_state,
+					 .chunk = chunk ? 9000 : 0};
+		smtp_init(&s, &c);
+		smtp_input(&s, STR("220 x\r\n"));
+		smtp_sent(&s, smtp_output(&s).len);
+		smtp_input(&s, STR("250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n"));
+		smtp_send(&s, &m);
+		smtp_sent(&s, smtp_output(&s).len);
+		smtp_input(&s, STR("250 ok\r\n250 ok\r\n"));
+		if (!chunk)
+			smtp_input(&s, STR("354 go\r\n"));
+		smtp_sent(&s, smtp_output(&s).len);
+		assert_true(smtp_want(&s) & SMTP_BODY);
+		if (table[i / 2].asked)
+			assert_ptr_equal(smtp_body_message(&s), &m);
+		smtp_input(&s, str_of(table[i / 2].reply));
+		assert_int_equal(smtp_want(&s), SMTP_CLOSED);
+		assert_int_equal(kept.finished, 1);
+		assert_int_equal(kept.verdicts, 1);
+		assert_int_equal(kept.o.verdict, table[i / 2].verdict);
+		assert_int_equal(s.stumbled, table[i / 2].verdict == TEMPFAIL);
+	}
+}
+
 static void
 test_address(void **state)
 {
@@ -785,6 +842,7 @@ main(void)
 		cmocka_unit_test(test_wiped),
 		cmocka_unit_test(test_flights),
 		cmocka_unit_test(test_early),
+		cmocka_unit_test(test_refused_body),
 		cmocka_unit_test(test_address),
 	};
 
