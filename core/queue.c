@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "queue.h"
 #include "agenda.h"
+#include "choice.h"
 #include "clock.h"
 #include "date.h"
 #include "dispatch.h"
@@ -39,6 +40,8 @@ struct queue {
 	struct agenda agenda;
 	struct dispatch dispatch;
 	struct held held;
+	int64_t alike;           /* until then all that is due is for one destination, which
+				    takes no more for the moment; 0: not known */
 	unsigned unsynced;       /* removals not yet on disk */
 	int64_t sync_due;
 	struct stamp urged;      /* when an operator last asked for something */
@@ -48,7 +51,7 @@ struct queue {
 	bool rescan;             /* the directory is to be read, */
 	bool blind;              /* as it could not be the last time; */
 	bool woken;              /* then all is due */
-	size_t looked;           /* how much of the agenda could be looked at; 0: all of it */
+	size_t looked;           /* where admit ended for want of room; 0: it did not */
 };
 
 /* --- a message's life -------------------------------------------------------------------- */
@@ -194,6 +197,13 @@ give_up(struct queue *q, struct attempt *a)
 	dispatch_drop(&q->dispatch, a);
 }
 
+static void
+postpone(struct queue *q, struct agenda_item *item, int64_t due)
+{
+	item->due = due;
+	q->alike = due < q->alike ? due : q->alike;
+}
+
 /* Lets go of a message that stays queued. */
 static void
 put_back(struct queue *q, struct attempt *a, int64_t due)
@@ -201,7 +211,7 @@ put_back(struct queue *q, struct attempt *a, int64_t due)
 	struct agenda_item *item = agenda_find(&q->agenda, str_of(a->id));
 
 	item->active = false;
-	item->due = due;
+	postpone(q, item, due);
 	item->key = key_of(q, a);
 	item->alone = a->alone;
 	item->known = true;
@@ -319,7 +329,8 @@ start(struct queue *q, struct agenda_item *item)
 		dispatch_assign(&q->dispatch, a);
 		return;
 	case SPOOL_BUSY:
-		item->due = clock_ms() + (item->busy < 7 ? BUSY_MS << item->busy : BUSY_MAX_MS);
+		postpone(q, item, clock_ms() +
+			 (item->busy < 7 ? BUSY_MS << item->busy : BUSY_MAX_MS));
 		item->busy++;
 		break;
 	case SPOOL_ERROR:
@@ -333,30 +344,40 @@ start(struct queue *q, struct agenda_item *item)
 }
 
 /* Starts what is due and is likely to find a worker, from where the last time ended for want of
- * room. Where a queue of thousands is for one destination, the answer for one is that for all. */
+ * room. Where a queue of thousands is for one destination, the answer for one is that for all, and
+ * once that is known nobody looks at them all for each that is delivered. */
 static void
 admit(struct queue *q)
 {
 	const struct agenda_item *refused = NULL;
-	int64_t now = clock_ms();
-	size_t n = q->looked;
+	int64_t now = clock_ms(), later = INT64_MAX;
 
-	while (n < q->agenda.count &&
-	       q->dispatch.attempt_count < dispatch_capacity(&q->dispatch)) {
-		struct agenda_item *item = &q->agenda.items[n];
-		size_t before = q->agenda.count;
-		if (!agenda_is_due(item, now) ||
-		    (refused && item->key == refused->key && item->alone == refused->alone))
-			;
-		else if (item->key == AGENDA_ANY ||
-			 dispatch_has_room(&q->dispatch, item->key, item->alone))
-			start(q, item);
-		else
+	if (agenda_tidy(&q->agenda))
+		q->looked = 0;
+	bool alike = q->looked == 0;
+	for (; q->looked < q->agenda.count; q->looked++) {
+		struct agenda_item *item = &q->agenda.items[q->looked];
+		if (q->dispatch.attempt_count >= dispatch_capacity(&q->dispatch))
+			return;
+		bool due = agenda_is_due(item, now);
+		if (due && refused && item->key == refused->key && item->alone == refused->alone)
+			continue;
+		if (due && item->key != AGENDA_ANY &&
+		    !dispatch_has_room(&q->dispatch, item->key, item->alone)) {
+			if (q->alike > now)
+				break;
+			alike = alike && !refused;
 			refused = item;
-		/* No refusal is of an item behind this one: what is dropped moves none. */
-		n += q->agenda.count == before;
+			continue;
+		}
+		if (due)
+			start(q, item);
+		if (agenda_due(item) < later)
+			later = agenda_due(item);
 	}
-	q->looked = n < q->agenda.count ? n : 0;
+	if (q->looked == q->agenda.count)
+		q->alike = refused && alike ? later : 0;
+	q->looked = 0;
 }
 
 /* No worker has room for it: others may have better luck meanwhile. Where its destination is
@@ -409,8 +430,12 @@ add_name(void *ctx, char state, struct str id)
 static void
 scan(struct queue *q)
 {
-	bool blind = spool_walk(q->spool, add_name, q) != 0;
+	static const struct choice queued = {.states = "Q"};
+	/* By arrival, so that each that is new goes behind all others; or as far as that goes. */
+	bool blind = choice_walk(&queued, q->spool, add_name, q) != 0 &&
+		     spool_walk(q->spool, add_name, q) != 0;
 
+	q->alike = 0;
 	if (blind && !q->blind)
 		log_error("cannot read the spool directory %s, will try again:", q->spool->path);
 	q->rescan = q->blind = blind;
@@ -438,6 +463,7 @@ static void
 wake_all(struct queue *q)
 {
 	q->woken = false;
+	q->alike = 0;
 	dispatch_forgive(&q->dispatch);
 	for (size_t n = 0; n < q->agenda.count; n++)
 		urge(q, &q->agenda.items[n]);
@@ -449,6 +475,7 @@ wake_first(struct queue *q)
 {
 	struct str ids = q->options->first;
 
+	q->alike = 0;
 	if (q->options->now)
 		wake_all(q);
 	for (; ids.len >= SPOOL_ID; ids = str_from(ids, SPOOL_ID)) {
@@ -468,7 +495,7 @@ on_event(void *ctx, enum watch_event event, struct str id, bool touched)
 	case WATCH_NAME:
 		item = agenda_add(&q->agenda, id);
 		item->refused = false;
-		item->due = 0;
+		postpone(q, item, 0);
 		if (touched) {
 			urge(q, item);
 			dispatch_forgive(&q->dispatch);

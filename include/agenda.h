@@ -19,6 +19,7 @@ struct agenda_item {
 	bool alone : 1;    /* an attempt's (attempt.h) */
 	bool known : 1;    /* it has been claimed before */
 	bool refused : 1;  /* nothing that can be delivered: until it is touched */
+	bool dropped : 1;  /* agenda.c's: only its place is left */
 };
 
 #define AGENDA_ANY UINT32_MAX
@@ -26,18 +27,24 @@ struct agenda_item {
 struct agenda {
 	struct agenda_item *items;
 	size_t count, cap;
+	size_t dropped;
 };
 
-/* The item of that id, added (due at once, key AGENDA_ANY) where it is new. Pointers to items
- * are valid until the next add or drop. */
+/* The item of that id, added (due at once, key AGENDA_ANY) where it is new; without delay if it
+ * is the last one. Pointers to items are valid until the next add or tidy. */
 struct agenda_item *agenda_add(struct agenda *a, struct str id);
 struct agenda_item *agenda_find(struct agenda *a, struct str id);
 void agenda_drop(struct agenda *a, struct str id);
+/* The place of a dropped item stays, never due, until there are many: so a drop moves none. True:
+ * others have moved. */
+bool agenda_tidy(struct agenda *a);
 void agenda_free(struct agenda *a);
 
 /* Whether it could be started now: neither active nor refused, and its time has come, or an
  * operator wants it. */
 bool agenda_is_due(const struct agenda_item *item, int64_t now);
+/* When that is so by time alone. INT64_MAX: not until something happens. */
+int64_t agenda_due(const struct agenda_item *item);
 /* When the next one is due; of those that are so now, any one's time. INT64_MAX: none. */
 int64_t agenda_next_due(const struct agenda *a, int64_t now);
 /* How many are not refused. */
