@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """What a disk may hold after a power cut, given what was done to its files until then.
 
-Three models, each as bad as its file system may be. In all of them what a sync has covered is
+Four models, each as bad as its file system may be. In all of them what a sync has covered is
 there; of the rest:
 
 ext4    data=ordered with delayed allocation (Documentation/admin-guide/ext4.rst: data=, delalloc,
@@ -13,31 +13,44 @@ ext4    data=ordered with delayed allocation (Documentation/admin-guide/ext4.rst
         before that write are there as well. Where a file grows within a block it already has,
         the size is not delayed, nor is it waited for that data: the block's rest may still be
         zeros, also where what follows in other blocks is there. Bytes overwritten in place
-        are there or not.
+        are there or not; either may end between two sectors of 512 bytes, which is what a disk
+        writes at once. A rename goes before the data of what is renamed: a new name may be that
+        of an empty file (same page, auto_da_alloc: only where another file is replaced is that
+        mended, and we replace none). A truncation is one of the changes in the journal.
 ubifs   (Documentation/filesystems/ubifs.rst; doc/ubifs.html and faq/ubifs.html of linux-mtd:
         write-back, write-buffer, "holes at the end of files".) Changes of directories are
         nodes of one journal head: a prefix of them, in their order; fsync writes out the
         buffers that hold nodes of that file, and so all before them. A file's data is written
         back in order of offsets. Its size has a node of its own, in no order with the data: a
         file may be longer than its data, with zeros at its end; and where data is there that
-        no size speaks of, recovery makes the file longer.
+        no size speaks of, recovery makes the file longer. A data node is a page with a CRC, so
+        whole or not there; a page may be written back between two writes to it, which is a
+        tear at any byte: here they are also where no write ends.
+written data=writeback of ext4 ("a crash+recovery can cause incorrect data to appear in files which
+        were written shortly before the crash"), and what has no journal for data at all (ext2,
+        FAT): changes of names are those of ext4; a size does not wait for its data, whose pages
+        come in any order, or only some sectors of one. What is missing is zeros; in the spool
+        also what some other file had there before. Not in mailboxes: nothing in an mbox says
+        which bytes are mail.
 posix   what the standard promises and no more. fsync of a file covers its content, size and
         owner, not its name; fsync of a directory covers the names in it. Without that each
-        change of a name is there or not, independent of all others; a rename within a directory
-        is one change, one to another directory is two. Of data that was not synced each write
-        is there, half there, zeros, or not at all. Only a file's inode is one piece: where its
-        new size is there, so is its owner.
+        change of a name is there or not, independent of all others, and so is a removal; a
+        rename within a directory is one change, one to another directory is two. Of data that
+        was not synced each write is there, half there, zeros, or not at all. Only a file's inode
+        is one piece: where its new size is there, so is its owner.
 
-Not modelled: blocks with what they held before (ext4's data=writeback), media that lie about
-having written, and damage to what was synced.
+Not modelled: media that lie about having written, damage to what was synced, and in the spool a
+stale block with whole lines of another message's journal.
 """
 import hashlib
 import itertools
 import os
 
-BLOCK = 4096
+BLOCK, SECTOR = 4096, 512
 ALL = 1 << 40
-MODELS = "ext4", "ubifs", "posix"
+MODELS = "ext4", "ubifs", "written", "posix"
+EVENTS = "seen", "poll", "sends"  # nothing that a disk would know of
+STALE = b"\0\xa5\nsent 1795341301 86467123 5f3a9c0d11e2b3a4 1 * 2.0.0 250 ok 0badcafe\nmtabox 1 "
 
 
 class Node:
@@ -142,18 +155,27 @@ def nodes_of(effect):
     return arguments[:1]
 
 
-def breaks(start, end):
-    """Where a write from start to end may be torn: between pages, and in the middle."""
-    at = {start + (end - start) // 2} | set(range(start - start % BLOCK + BLOCK, end, BLOCK))
-    return sorted(a for a in at if start < a < end)
+def steps(start, end, size):
+    return range(start - start % size + size, end, size)
+
+
+def breaks(start, end, model, random):
+    """Where a write from start to end may be torn: between pages, between some two sectors, and,
+    but for a disk with sectors, anywhere."""
+    at, sectors = set(steps(start, end, BLOCK)), steps(start, end, SECTOR)
+    if sectors and model != "ubifs":
+        at.add(random.choice(sectors))
+    if model in ("ubifs", "posix") and end - start > 1:
+        at |= {start + (end - start) // 2, random.randrange(start + 1, end)}
+    return sorted(at)
 
 
 class Past:
     """The first effects of a trace, and what is certain of them by a model."""
 
-    def __init__(self, base, effects, model):
-        self.base, self.model = base, model
-        self.effects = [e for e in effects if e[0] not in ("seen", "poll")]
+    def __init__(self, base, effects, model, spool):
+        self.base, self.model, self.spool = base, model, spool
+        self.effects = [e for e in effects if e[0] not in EVENTS]
         self.certain = set()
         (self.sync_posix if model == "posix" else self.sync_ordered)()
 
@@ -216,7 +238,7 @@ class Past:
         out, now = [(0, ALL, known)], known
         for n, e in loose:
             if e[0] == "write":
-                out += self.with_write(out, now, n, e)
+                out += self.with_write(out, now, n, e, random)
             elif e[0] == "owner":
                 out += [(low, high, done(node, e)) for low, high, node in out]
             elif self.model == "posix":
@@ -233,29 +255,48 @@ class Past:
                     for low, high, node in out for size in sizes if len(node.data) < size]
         return out
 
-    def with_write(self, out, now, n, e):
+    def with_write(self, out, now, n, e, random):
         """What comes of a write, besides what there was without it (out); now: with all before."""
         offset, new = e[4], e[5]
         size, end = len(now.data), offset + len(new)
-        torn = breaks(offset, end)
-        if self.model == "posix":
-            ways = [bytes(len(new))]
-            for at in torn:
-                ways += [new[:at - offset], bytes(at - offset) + new[at - offset:],
-                         new[:at - offset] + bytes(end - at)]
-            owner = [old for m, old in self.history(e[3]) if m < n and old[0] == "owner"][-1:]
-            return [(low, high, part(done(node, owner[0]) if owner else node, offset, way))
-                    for way in ways + [new] for low, high, node in out]
+        torn = breaks(offset, end, self.model, random)
+        if self.model in ("posix", "written"):
+            return self.with_pieces(out, n, e, torn)
         if end <= size:  # in place
-            return [(low, high, done(node, e)) for low, high, node in out if len(node.data) >= end]
+            there = [(low, high, node) for low, high, node in out if len(node.data) >= end]
+            halves = [(offset, new[:at - offset]) for at in torn] + \
+                [(at, new[at - offset:]) for at in torn] + [(offset, new)]
+            return [(low, high, part(node, *half)) for half in halves for low, high, node in there]
         low = n if self.model == "ext4" else 0
-        grown = [(low, ALL, part(now, offset, new[:at - offset])) for at in torn if at % BLOCK == 0]
+        grown = [(low, ALL, part(now, offset, new[:at - offset])) for at in torn
+                 if at % BLOCK == 0 or self.model == "ubifs"]
         if self.model == "ext4" and size % BLOCK:
             rest = min(size - size % BLOCK + BLOCK, end) - offset
-            grown.append((low, ALL, part(now, offset, bytes(rest))))
-            grown.append((low, ALL, part(now, offset, bytes(rest) + new[rest:])))
+            ways = [bytes(rest)]
+            for at in torn:
+                if at - offset < rest:  # its sectors come in any order
+                    ways += [new[:at - offset] + bytes(rest - (at - offset)),
+                             bytes(at - offset) + new[at - offset:rest]]
+            for way in ways:
+                grown += [(low, ALL, part(now, offset, way)),
+                          (low, ALL, part(now, offset, way + new[rest:]))]
         return grown + [(low, ALL, done(now, e))]
 
+    def with_pieces(self, out, n, e, torn):
+        """Of a write's pieces each is there, or zeros, or what its block held before."""
+        offset, new = e[4], e[5]
+        fillers = [bytes(len(new))]
+        if self.model == "written" and e[3] in self.spool:
+            fillers.append((STALE * (len(new) // len(STALE) + 1))[:len(new)])
+        ways = fillers + [new[:at - offset] for at in torn]
+        for filler in fillers:
+            for at in torn:
+                ways += [filler[:at - offset] + new[at - offset:],
+                         new[:at - offset] + filler[at - offset:]]
+        owner = [old for m, old in self.history(e[3]) if m < n and old[0] == "owner"][-1:] \
+            if self.model == "posix" else []
+        return [(low, high, part(done(node, owner[0]) if owner else node, offset, way))
+                for way in ways + [new] for low, high, node in out]
 
     def owned(self, node, number, upto):
         """In the ordered models owners change as names do."""
@@ -343,9 +384,10 @@ def mixtures(choices, limit, random):
     return out
 
 
-def states(base, effects, model, limit, random):
-    """Trees that a power cut after these effects may leave, each at least once."""
-    past = Past(base, effects, model)
+def states(base, effects, model, limit, random, spool=()):
+    """Trees that a power cut after these effects may leave, each at least once. spool: the files
+    in it."""
+    past = Past(base, effects, model, spool)
     made = {e[5]: Node(*e[6:]) for e in past.effects if e[0] == "create"}
     contents = {}
     for upto, names in name_states(past, limit, random):
@@ -356,6 +398,7 @@ def states(base, effects, model, limit, random):
                 tree.nodes[e[3]].names[e[4]] = e[5]
             else:
                 tree.apply(e)
+        own_directories(past, tree, upto, random)
         files, choices = [], []
         for path, number, node in tree.walk():
             if node.names is not None or number in files or not past.history(number):
@@ -370,6 +413,15 @@ def states(base, effects, model, limit, random):
             out = Tree(dict(tree.nodes))
             out.nodes.update(zip(files, mixture))
             yield out
+
+
+def own_directories(past, tree, upto, random):
+    """Modes of directories are changed as names are, or (posix) each by itself."""
+    for n, e in enumerate(past.effects):
+        if e[0] != "owner" or tree.nodes[e[3]].names is None:
+            continue
+        if n in past.certain or (n < upto if past.model != "posix" else random.random() < .5):
+            tree.apply(e)
 
 
 def distinct(nodes):

@@ -12,7 +12,8 @@ An effect is a tuple; files and directories go by numbers (disk.Tree):
     sync    NODE                   fsync of a file or a directory
     data    NODE                   fdatasync
     seen    WORDS                  not a change: what the world outside was told, or has told
-    poll    PID MILLISECONDS       nor this: how long a process may sleep
+    poll    MILLISECONDS           nor this: how long a process may sleep
+    sends   CALL                   nor this: something to another process, or a server
 
 Each is (kind, pid, time, arguments...), and is there once the call has succeeded.
 """
@@ -24,7 +25,7 @@ CALLS = ("openat,open,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,
          "linkat,symlink,symlinkat,write,pwrite64,writev,pwritev,pwritev2,sendfile,"
          "copy_file_range,fallocate,truncate,ftruncate,lseek,fchmod,fchown,chmod,chown,fchmodat,"
          "fchownat,lchown,fsync,fdatasync,sync,syncfs,sync_file_range,msync,setresuid,setresgid,"
-         "poll,read,recvfrom,recvmsg,exit_group")
+         "poll,read,recvfrom,recvmsg,sendto,sendmsg,exit_group")
 SILENT = {"read", "recvfrom", "recvmsg", "poll", "setresuid", "setresgid", "lseek"}
 LINE = re.compile(r"(\d+) +(\d+\.\d+) (.*)\n")
 CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)")
@@ -81,7 +82,7 @@ class Recorder:
                 continue
             call = CALL.match(text)
             if call:
-                self.take(int(pid), float(time), call[1], call[2], int(call[3]), text)
+                self.take(int(pid), float(time), call[1], call[2].rstrip(), int(call[3]), text)
 
     def inside(self, path):
         return path == self.top or path.startswith(self.top + b"/")
@@ -100,6 +101,9 @@ class Recorder:
         if name in ("setresuid", "setresgid"):
             rights = self.rights.setdefault(pid, [os.geteuid(), os.getegid()])
             rights[name == "setresgid"] = int(text.split(",")[0])
+        if name in ("sendto", "sendmsg"):
+            self.add("sends", pid, time, name)
+            return
         if name in ("read", "recvfrom", "recvmsg"):
             for words in strings:
                 for m in re.finditer(rb"250 [^\r\n]*taken \d+", words):
