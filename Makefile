@@ -138,7 +138,7 @@ help:
 	@echo 'make demo       set up, build, and see two mails arrive'
 	@echo 'make test       set up, build, and run every test'
 	@echo 'make fault      every fault at every system call, as a table (some twenty minutes)'
-	@echo 'make power      power cuts: ten times as many states of the disk as make test tries'
+	@echo 'make power      power cuts: many more states of the disk than make test tries (half an hour)'
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'
 	@echo 'make bench      figures beside the floor; make bench-memory: peak memory;'
 	@echo '  bench-mailq: listing; bench-relay: a queue over TLS, beside other mail systems (fetched)'

@@ -64,11 +64,13 @@ run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge $B
 		$(foreach t,$(HOSTILE),hostile-$t=tests/hostile/$t.py) \
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
 		fault='INJECT=$(abspath $B/inject) tests/fault/suite.py' \
-		power=tests/power/suite.py callers=tests/callers/run interop=tests/interop/run
+		power=tests/power/suite.py filesystems=tests/power/filesystems.py \
+		callers=tests/callers/run interop=tests/interop/run
 
 # Power cuts: many more states than run-tests tries.
 power: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/power/suite.py 3000
+	@MTABOX=$(abspath $B/mtabox) tests/power/filesystems.py 200
 
 # tests/fault/TABLE.md anew: every fault at every system call of every operation.
 fault: $B/mtabox $B/inject
