@@ -48,7 +48,8 @@ class Order:
         self.places = {}        # (journal's node, recipient): [inode, start, is durable]
         self.removals, self.remover = 0, 0
         self.writer = {}        # of a journal, last
-        self.unsure = set()     # inodes of mailboxes whose mail's removal is not synced
+        self.recorded = set()   # (journal's node, recipient) with a verdict of its own
+        self.unsure = set()     # inodes of mailboxes whose mail has no verdict on disk yet
         for _, number, node in base.walk():
             for name, child in (node.names or {}).items():
                 self.parent[child], self.name[child] = number, name
@@ -97,7 +98,8 @@ class Order:
         elif name[:1] in b"QHC":
             self.check_verdict(node, None)
             self.removals, self.remover = self.removals + 1, pid
-            self.unsure |= {p[0] for (journal, _), p in self.places.items() if journal == node}
+            self.unsure |= {place[0] for key, place in self.places.items()
+                            if key[0] == node and key not in self.recorded}
             if self.removals > SYNC_COUNT:
                 self.say(f"{self.removals} removals that are not synced")
 
@@ -124,6 +126,8 @@ class Order:
                 continue
             if words[0] in (b"sent", b"passed"):
                 self.check_verdict(node, words[5])
+                self.recorded |= {key for key in self.places
+                                  if key[0] == node and in_set(key[1], words[5])}
             after = next((e for e in self.effects[at + 1:] if e[1] == pid), None)
             if not after or after[0] not in ("data", "sync") or after[3] != node:
                 self.say(f"{path}: its line \"{words[0].decode()}\" is not on disk (fdatasync) "
