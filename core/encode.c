@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "encode.h"
 #include "fmt.h"
-#include "limit.h"
 
 #include <string.h>
 
@@ -16,7 +15,7 @@ unsigned
 encode_facts(const struct text_facts *text, const struct header_facts *header)
 {
 	return (text->eightbit ? ENCODE_EIGHTBIT : 0) | (text->utf8 ? ENCODE_UTF8 : 0) |
-	       (text->longest > LIMIT_WIRE_LINE ? ENCODE_LONG : 0) |
+	       (text->long_line ? ENCODE_LONG : 0) |
 	       (header->mime ? ENCODE_VERSION : 0) | (header->type ? ENCODE_TYPE : 0) |
 	       (header->eightbit ? ENCODE_8BIT : 0) | (header->opaque ? ENCODE_OPAQUE : 0);
 }

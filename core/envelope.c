@@ -5,32 +5,62 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lines of fixed width: # is a digit, ? is 0 or 1, all else stands for itself. At most 17 digits
- * are one number, so neither it nor a sum of two overflows. */
-static const char fixed_shape[] = "mtabox 1 message ########## #################\n"
-				  "text 8bit=? utf8=? nul=? longest=#################\n";
-enum { FIRST_LINE = 46, TEXT_VALUES = 4 };
-
-_Static_assert(sizeof fixed_shape - 1 == ENVELOPE_FIXED, "the length of fixed_shape");
-
-static const char header_shape[] = "header present=? date=? message-id=? from=? to=? cc=? "
-				   "mime=? type=? 8bit=? opaque=?\n";
-static const unsigned char header_values[] = {
-	offsetof(struct header_facts, present), offsetof(struct header_facts, date),
-	offsetof(struct header_facts, message_id), offsetof(struct header_facts, from),
-	offsetof(struct header_facts, to), offsetof(struct header_facts, cc),
-	offsetof(struct header_facts, mime), offsetof(struct header_facts, type),
-	offsetof(struct header_facts, eightbit), offsetof(struct header_facts, opaque),
+/* A word of the spool file, and the fact for which it stands, by its place in its struct. */
+struct word {
+	const char *name;
+	size_t at;
 };
-enum { HEADER_VALUES = sizeof header_values };
+
+/* By their first letters. */
+static const struct word text_words[] = {
+	{"8bit", offsetof(struct text_facts, eightbit)},
+	{"utf8", offsetof(struct text_facts, utf8)},
+	{"nul", offsetof(struct text_facts, nul)},
+	{"long", offsetof(struct text_facts, long_line)},
+};
+enum { TEXT_WORDS = sizeof text_words / sizeof *text_words };
+
+/* In their order. "present" is what the line itself says; version 1 had it as a word. */
+static const struct word header_words[] = {
+	{"present", offsetof(struct header_facts, present)},
+	{"date", offsetof(struct header_facts, date)},
+	{"message-id", offsetof(struct header_facts, message_id)},
+	{"from", offsetof(struct header_facts, from)},
+	{"to", offsetof(struct header_facts, to)},
+	{"cc", offsetof(struct header_facts, cc)},
+	{"mime", offsetof(struct header_facts, mime)},
+	{"type", offsetof(struct header_facts, type)},
+	{"8bit", offsetof(struct header_facts, eightbit)},
+	{"opaque", offsetof(struct header_facts, opaque)},
+};
+enum { HEADER_WORDS = sizeof header_words / sizeof *header_words };
+
+static bool *
+fact(const void *facts, const struct word *word)
+{
+	return (bool *)((char *)facts + word->at);
+}
 
 void
 envelope_print_fixed(const struct envelope *e, struct buf *out)
 {
-	buf_print(out, "mtabox 1 message %010llu %017llu\n", (unsigned long long)e->offset,
+	buf_print(out, "mtabox 2 %08llu %012llu ", (unsigned long long)e->offset,
 		  (unsigned long long)e->length);
-	buf_print(out, "text 8bit=%d utf8=%d nul=%d longest=%017llu\n", e->text.eightbit,
-		  e->text.utf8, e->text.nul, (unsigned long long)e->text.longest);
+	for (size_t i = 0; i < TEXT_WORDS; i++)
+		buf_putc(out, *fact(&e->text, &text_words[i]) ? text_words[i].name[0] : '-');
+	buf_putc(out, '\n');
+}
+
+static void
+print_header_facts(const struct header_facts *facts, struct buf *out)
+{
+	if (!facts->present)
+		return;
+	buf_puts(out, "header");
+	for (size_t i = 1; i < HEADER_WORDS; i++)
+		if (*fact(facts, &header_words[i]))
+			buf_print(out, " %s", header_words[i].name);
+	buf_putc(out, '\n');
 }
 
 /* A caller's words: whatever they hold, they stay on their line. */
@@ -64,11 +94,8 @@ print_notify(const struct notify *n, enum notify_of of, struct buf *out)
 void
 envelope_print_head(const struct envelope *e, struct buf *out)
 {
-	const unsigned char *at = header_values;
-
 	envelope_print_fixed(e, out);
-	for (const char *p = header_shape; *p; p++)
-		buf_putc(out, *p != '?' ? *p : *((const bool *)&e->header + *at++) ? '1' : '0');
+	print_header_facts(&e->header, out);
 	buf_puts(out, "arrived ");
 	stamp_print(&e->arrived, out);
 	buf_print(out, "\nsubmitter %u", (unsigned)e->uid);
@@ -96,46 +123,6 @@ envelope_print_end(struct envelope *e, struct buf *out)
 	envelope_print_fixed(e, &fixed);
 	memcpy(out->ptr, fixed.ptr, ENVELOPE_FIXED);
 	buf_free(&fixed);
-}
-
-/* Takes what has that shape off *rest, and its numbers, one for each run of # or ?. */
-static bool
-take_shape(struct str *rest, struct str shape, uint64_t *value)
-{
-	const char *p = rest->ptr, *s = shape.ptr;
-
-	if (rest->len < shape.len)
-		return false;
-	while (s < shape.ptr + shape.len) {
-		char mark = *s;
-		if (mark != '#' && mark != '?') {
-			if (*s++ != *p++)
-				return false;
-			continue;
-		}
-		for (*value = 0; *s == mark; s++) {
-			unsigned digit = (unsigned char)*p++ - '0';
-			if (digit > (mark == '#' ? 9 : 1))
-				return false;
-			*value = *value * 10 + digit;
-		}
-		value++;
-	}
-	*rest = str_from(*rest, shape.len);
-	return true;
-}
-
-int
-envelope_parse_fixed(struct str head, uint64_t *offset, uint64_t *length)
-{
-	uint64_t value[2];
-
-	if (head.len < ENVELOPE_FIXED ||
-	    !take_shape(&head, str_upto(STR(fixed_shape), FIRST_LINE), value))
-		return -1;
-	*offset = value[0];
-	*length = value[1];
-	return *offset > ENVELOPE_FIXED && *offset <= LIMIT_ENVELOPE ? 0 : -1;
 }
 
 bool
@@ -173,16 +160,74 @@ take_line(struct str *rest, struct str keyword, struct str *value)
 	return true;
 }
 
-static bool
-take_header(struct str *rest, struct header_facts *facts)
+/* Words off *value, in their order; "=0" behind one says that it is not so. */
+static void
+take_facts(struct str *value, const struct word *words, size_t count, void *facts)
 {
-	uint64_t value[HEADER_VALUES];
+	for (size_t i = 0; i < count && value->len > 0; i++) {
+		struct str rest = *value, word = str_cut(&rest, ' ');
+		struct str name = str_cut(&word, '=');
+		if (!str_eq(name, str_of(words[i].name)))
+			continue;
+		*fact(facts, &words[i]) = !str_eq(word, STR("0"));
+		*value = rest;
+	}
+}
 
-	if (!take_shape(rest, STR(header_shape), value))
+static bool
+parse_flags(struct str value, struct text_facts *facts)
+{
+	for (size_t i = 0; i < TEXT_WORDS && value.len == TEXT_WORDS; i++) {
+		bool is = value.ptr[i] == text_words[i].name[0];
+		if (!is && value.ptr[i] != '-')
+			return false;
+		*fact(facts, &text_words[i]) = is;
+	}
+	return value.len == TEXT_WORDS;
+}
+
+/* Version 1: words with 0 or 1, then the length of the longest line. */
+static bool
+parse_text_line(struct str value, struct text_facts *facts)
+{
+	uint64_t longest;
+
+	take_facts(&value, text_words, TEXT_WORDS, facts);
+	if (!str_eq(str_cut(&value, '='), STR("longest")) ||
+	    str_number(value, UINT64_MAX, &longest))
 		return false;
-	for (size_t i = 0; i < HEADER_VALUES; i++)
-		*((bool *)facts + header_values[i]) = value[i];
+	facts->long_line = longest > LIMIT_WIRE_LINE;
 	return true;
+}
+
+/* Takes the line of either version off *rest; what stands behind the numbers is in *flags. */
+static bool
+take_first(struct str *rest, uint64_t *offset, uint64_t *length, struct str *flags)
+{
+	return (take_line(rest, STR("mtabox 2"), flags) ||
+		take_line(rest, STR("mtabox 1 message"), flags)) &&
+	       !str_number(str_cut(flags, ' '), LIMIT_ENVELOPE, offset) &&
+	       !str_number(str_cut(flags, ' '), INT64_MAX / 2, length);
+}
+
+int
+envelope_parse_fixed(struct str head, uint64_t *offset, uint64_t *length)
+{
+	struct str flags;
+
+	return take_first(&head, offset, length, &flags) ? 0 : -1;
+}
+
+static bool
+parse_header_facts(struct str *rest, struct header_facts *facts)
+{
+	struct str value;
+
+	if (!take_line(rest, STR("header"), &value))
+		return true;
+	facts->present = true;
+	take_facts(&value, header_words, HEADER_WORDS, facts);
+	return value.len == 0;
 }
 
 static bool
@@ -244,19 +289,18 @@ parse_rcpts(struct str rest, struct envelope *e)
 static const char *
 parse(struct str text, struct envelope *e)
 {
-	struct str rest = str_from(text, FIRST_LINE), value;
-	uint64_t facts[TEXT_VALUES];
+	struct str rest = text, value;
 	const char *why;
 
-	if (envelope_parse_fixed(text, &e->offset, &e->length) ||
-	    !take_shape(&rest, str_from(STR(fixed_shape), FIRST_LINE), facts))
+	if (!take_first(&rest, &e->offset, &e->length, &value))
 		return "not an envelope of this version";
 	if (e->offset != text.len)
 		return "the envelope has another length than it says";
-	e->text = (struct text_facts){
-		.eightbit = facts[0], .utf8 = facts[1], .nul = facts[2], .longest = facts[3],
-	};
-	if (!take_header(&rest, &e->header) || !take_line(&rest, STR("arrived"), &value) ||
+	if (take_line(&rest, STR("text"), &value) ? !parse_text_line(value, &e->text) :
+						     !parse_flags(value, &e->text))
+		return "the envelope's facts of the text are damaged";
+	if (!parse_header_facts(&rest, &e->header) ||
+	    !take_line(&rest, STR("arrived"), &value) ||
 	    stamp_parse(&value, &e->arrived) || value.len > 0 ||
 	    !take_line(&rest, STR("submitter"), &value) || !parse_submitter(value, e))
 		return "the envelope's line header, arrived or submitter is damaged";

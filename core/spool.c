@@ -480,7 +480,7 @@ check_draft(const struct spool_draft *d, struct str fixed)
 	if (fstat(d->fd, &st))
 		return -1;
 	errno = EFBIG;
-	if (envelope_parse_fixed(fixed, &offset, &length))
+	if (fixed.len != ENVELOPE_FIXED || envelope_parse_fixed(fixed, &offset, &length))
 		return -1;
 	errno = EINVAL;
 	return (uint64_t)st.st_size == offset + length ? 0 : -1;
@@ -640,7 +640,7 @@ read_message(int fd, uint64_t size, struct buf *text, struct buf *log, struct en
 	if (why)
 		return why;
 	if (envelope_parse_fixed(buf_view(text), &offset, &length))
-		return size < ENVELOPE_FIXED ? "the file ends too early" :
+		return size < ENVELOPE_FIRST ? "the file ends too early" :
 					       "not an envelope of this version";
 	if (size < offset + length)
 		return "the message is shorter than its envelope says";
@@ -706,7 +706,7 @@ spool_open_journal(struct spool *s, struct spool_claim *c)
 static int
 check_journal(const struct spool_claim *c, off_t size)
 {
-	char head[ENVELOPE_FIXED];
+	char head[ENVELOPE_FIRST];
 	uint64_t offset, length;
 
 	if (size <= LIMIT_JOURNAL / 2)

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "file.h"
 #include "io.h"
+#include "limit.h"
 #include "log.h"
 
 #include <errno.h>
@@ -285,8 +286,7 @@ note_rewritten(struct text_facts *facts, struct str fields)
 	for (uint64_t n = 0, line = 0; n < fields.len; n++) {
 		facts->eightbit |= (unsigned char)fields.ptr[n] > 127;
 		line = fields.ptr[n] == '\n' ? 0 : line + 1;
-		if (line > facts->longest)
-			facts->longest = line;
+		facts->long_line |= line > LIMIT_WIRE_LINE;
 	}
 }
 

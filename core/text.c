@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "text.h"
+#include "limit.h"
 
 #include <string.h>
 
@@ -43,8 +44,7 @@ static char
 end_line(struct text *t)
 {
 	check_utf8(t, STR("\n"));
-	if (t->line > t->facts.longest)
-		t->facts.longest = t->line;
+	t->facts.long_line |= t->line > LIMIT_WIRE_LINE;
 	t->line = 0;
 	t->state = START;
 	return '\n';

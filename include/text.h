@@ -15,7 +15,7 @@ struct text_facts {
 	bool eightbit;    /* a byte above 127 */
 	bool utf8;        /* all of those are UTF-8 (RFC 3629) */
 	bool nul;         /* a NUL byte, kept */
-	uint64_t longest; /* bytes of the longest line without its LF */
+	bool long_line;   /* a line over LIMIT_WIRE_LINE, without its LF */
 };
 
 struct text {

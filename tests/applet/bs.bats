@@ -30,7 +30,7 @@ answers() { same "$(codes)" "$*"; }
 # text [FILE]: of the one queued message or of this one, as the sender wrote it.
 text() {
 	local file=${1:-$(message)} offset length
-	read -r _ _ _ offset length <"$file"
+	read -r _ _ offset length _ <"$file"
 	tail -c "+$((10#$offset + 1))" "$file" | head -c "$((10#$length))"
 }
 

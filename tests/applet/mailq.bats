@@ -85,7 +85,7 @@ forge() {
 	new = re.sub(rb"(?m)^%s .*$" % field, lambda m: field + b" " + text, old, count=1)
 	assert new != old
 	size = len(new) - len(old)
-	new = re.sub(rb"\A(mtabox 1 message )(\d{10})", lambda m: m[1] + b"%010d" % (int(m[2]) + size), new)
+	new = re.sub(rb"\A(mtabox 2 )(\d{8})", lambda m: m[1] + b"%08d" % (int(m[2]) + size), new)
 	open(path, "wb").write(new)
 	END
 }
@@ -154,15 +154,15 @@ beside() {
 @test "an empty file: set aside" { beside 'touch spool/Q$id'; spool_is C; prints "$id#"; }
 @test "garbage: set aside" { beside 'head -c 5000 /dev/urandom >spool/Q$id'; spool_is C; }
 @test "a line of text: set aside" { beside 'echo hello >spool/Q$id'; spool_is C; logged "$id"; }
-@test "a message of another version: set aside" { beside 'sed "1s/ 1 / 2 /" "$good" >spool/Q$id'; spool_is C; }
+@test "a message of another version: set aside" { beside 'sed "1s/ 2 / 3 /" "$good" >spool/Q$id'; spool_is C; }
 @test "a torn envelope: set aside" { beside 'head -n 4 "$good" >spool/Q$id'; spool_is C; prints "cannot be read"; }
 @test "a torn message: set aside" { beside 'head -c -3 "$good" >spool/Q$id'; spool_is C; prints "shorter"; }
 @test "an envelope without recipients: set aside" {
-	beside 'sed "/^rcpt/d; 1s/message 0*\([0-9]*\)/message 0000000\1/" "$good" >spool/Q$id'
+	beside 'sed "s/^rcpt/sent/" "$good" >spool/Q$id'
 	spool_is C
 }
 @test "lengths beyond all measure: set aside" {
-	beside 'sed "1s/[0-9]\{17\}$/99999999999999999/" "$good" >spool/Q$id'
+	beside 'sed "1s/[0-9]\{12\} /99999999999999999 /" "$good" >spool/Q$id'
 	spool_is C
 }
 @test "a symbolic link: left alone" { beside 'cp "$good" message; ln -s ../message spool/Q$id'; spool_is Q; }

@@ -33,11 +33,9 @@ def mtabox(count):
     os.makedirs("/bench/spool", mode=0o700)
     for n in range(count):
         when = BASE + n
-        head = (b"header present=1 date=0 message-id=0 from=0 to=0 cc=0 mime=0 type=0 8bit=0 opaque=0\n"
-                b"arrived %d 86400123 5f3a9c0d11e2b3a4 1\nsubmitter 0 root\nsender %s\nrcpt %s\n\n"
-                % (when, SENDER, RCPT))
-        fixed = (b"mtabox 1 message %010d %017d\ntext 8bit=0 utf8=1 nul=0 longest=%017d\n"
-                 % (97 + len(head), len(BODY), 40))
+        head = (b"header\narrived %d 86400123 5f3a9c0d11e2b3a4 1\n"
+                b"submitter 0 root\nsender %s\nrcpt %s\n\n" % (when, SENDER, RCPT))
+        fixed = b"mtabox 2 %08d %012d -u--\n" % (36 + len(head), len(BODY))
         journal = line(b"facts %d 86401001 5f3a9c0d11e2b3a4 1 * %d k2u9@router router" % (when, when))
         for after in 2, 62:
             journal += line(b"deferred %d 86402123 5f3a9c0d11e2b3a4 1 * 4.4.1 0 connecting to "

@@ -308,7 +308,7 @@ def hold(box):
 
 def stale_draft(box):
     with open(box.S + "/spool/T01lg5000000000a0", "w") as f:
-        f.write("mtabox 1 message")
+        f.write("mtabox 2 0000")
 
 
 BS = b"".join(

@@ -127,7 +127,7 @@ class Box:
     def entry(self, name, spool="spool"):
         """A queue file: what it says of envelope and content."""
         data = read(self.path(spool, name))
-        offset, length = map(int, data[17:45].split())
+        offset, length = map(int, data[9:30].split())
         head = data[:offset]
 
         def field(word):

@@ -101,7 +101,7 @@ def empty(spool):
 def cut(spool, model):
     """At every byte: what lacks a byte of envelope or message is set aside, once and for all; a
     journal that is cut is one with less in it."""
-    offset, length = map(int, model[17:45].split())
+    offset, length = map(int, model[9:30].split())
     whole = offset + length
     add_good(spool, model)
     names = [spool.add(model[:n]) for n in range(len(model))]
@@ -121,7 +121,7 @@ def damage(spool, model, seed, count):
     """One to three bits: it is delivered, comes back, waits or is set aside, and no bit of the
     journal is worth more than its line."""
     how = random.Random(seed)
-    offset, length = map(int, model[17:45].split())
+    offset, length = map(int, model[9:30].split())
     add_good(spool, model)
     where = {}
     for _ in range(count):
@@ -197,10 +197,10 @@ def nearly(spool, model):
 
 def huge(spool, model):
     """10 GB of nothing: no memory is taken for it."""
-    offset, length = map(int, model[17:45].split())
+    offset, length = map(int, model[9:30].split())
     add_good(spool, model)
-    heads = (b"", model[:60], model[:offset + length], b"mtabox 1 message %010d %017d\n" % (
-        9999999999, 5), b"mtabox 1 message %010d %017d\n" % (HUGE - 5, 5))
+    heads = (b"", model[:60], model[:offset + length], b"mtabox 2 %08d %012d -u--\n" % (
+        99999999, 5), b"mtabox 2 %08d %012d -u--\n" % (5000000, HUGE - 5000000))
     names = []
     for head in heads:
         names.append(spool.add(head))

@@ -75,9 +75,9 @@ test_facts(void **state)
 {
 	(void)state;
 	assert_int_equal(encode_facts(&(struct text_facts){0}, &(struct header_facts){0}), 0);
-	assert_int_equal(encode_facts(&(struct text_facts){.longest = LIMIT_WIRE_LINE},
+	assert_int_equal(encode_facts(&(struct text_facts){.long_line = false},
 				      &(struct header_facts){.date = true}), 0);
-	assert_int_equal(encode_facts(&(struct text_facts){.longest = LIMIT_WIRE_LINE + 1},
+	assert_int_equal(encode_facts(&(struct text_facts){.long_line = true},
 				      &(struct header_facts){.mime = true}),
 			 ENCODE_LONG | ENCODE_VERSION);
 	assert_int_equal(encode_facts(&(struct text_facts){.eightbit = true},

@@ -34,7 +34,7 @@ sample(void)
 {
 	return (struct envelope){
 		.length = 12345,
-		.text = {.eightbit = true, .utf8 = true, .longest = 78},
+		.text = {.eightbit = true, .utf8 = true},
 		.header = {.present = true, .date = true, .from = true, .to = true, .type = true},
 		.arrived = {1795341234, 86400123, 0x5f3a9c0d11e2b3a4, true},
 		.uid = 1000,
@@ -73,10 +73,8 @@ test_form(void **state)
 	(void)state;
 	print_whole(&e, &out);
 	assert_string_equal(buf_cstr(&out),
-			    "mtabox 1 message 0000000431 00000000000012345\n"
-			    "text 8bit=1 utf8=1 nul=0 longest=00000000000000078\n"
-			    "header present=1 date=1 message-id=0 from=1 to=1 cc=0 mime=0 "
-			    "type=1 8bit=0 opaque=0\n"
+			    "mtabox 2 00000311 000000012345 8u--\n"
+			    "header date from to type\n"
 			    "arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\n"
 			    "submitter 1000 alice\n"
 			    "name Alice Liddell\n"
@@ -88,7 +86,7 @@ test_form(void **state)
 			    "rcpt \"a b\"@c.example\n"
 			    "alias robot\n"
 			    "\n");
-	assert_int_equal(out.len, 431);
+	assert_int_equal(out.len, 311);
 	buf_free(&out);
 }
 
@@ -106,8 +104,7 @@ test_round_trip(void **state)
 	assert_int_equal(envelope_parse(text, &back, &why), 0);
 	assert_int_equal(back.offset, text.len);
 	assert_int_equal(back.length, 12345);
-	assert_int_equal(back.text.longest, 78);
-	assert_true(back.text.eightbit && back.text.utf8 && !back.text.nul);
+	assert_true(back.text.eightbit && back.text.utf8 && !back.text.nul && !back.text.long_line);
 	assert_true(back.header.type && !back.header.opaque && !back.header.eightbit &&
 		    back.header.to && !back.header.cc);
 	assert_int_equal(back.arrived.boot, 86400123);
@@ -126,17 +123,17 @@ test_round_trip(void **state)
 	assert_true(str_eq(buf_view(&again), text));
 
 	/* What is known at the end goes into its place, and leaves the rest as it was. */
-	back.length = 99999999999999999;
-	back.text = (struct text_facts){.nul = true, .longest = 7};
+	back.length = 999999999999;
+	back.text = (struct text_facts){.nul = true, .long_line = true};
 	envelope_print_fixed(&back, &fixed);
 	assert_int_equal(fixed.len, ENVELOPE_FIXED);
 	memcpy(again.ptr, fixed.ptr, fixed.len);
 	envelope_free(&back);
 	assert_int_equal(envelope_parse_fixed(buf_view(&fixed), &offset, &length), 0);
 	assert_int_equal(offset, text.len);
-	assert_int_equal(length, 99999999999999999);
+	assert_int_equal(length, 999999999999);
 	assert_int_equal(envelope_parse(buf_view(&again), &back, &why), 0);
-	assert_true(back.text.nul && !back.text.eightbit && !back.text.utf8 && back.text.longest == 7);
+	assert_true(back.text.nul && !back.text.eightbit && !back.text.utf8 && back.text.long_line);
 	assert_true(str_eq(back.rcpts[1].address, rcpts[1].address));
 	envelope_free(&back);
 	buf_free(&out);
@@ -151,7 +148,7 @@ test_offset_limits(void **state)
 		uint64_t offset;
 		int rc;
 	} cases[] = {
-		{0, -1}, {ENVELOPE_FIXED, -1}, {ENVELOPE_FIXED + 1, 0}, {LIMIT_ENVELOPE, 0},
+		{0, 0}, {ENVELOPE_FIRST, 0}, {LIMIT_ENVELOPE, 0},
 		{LIMIT_ENVELOPE + 1, -1}, {9999999999, -1},
 	};
 	uint64_t offset, length;
@@ -206,6 +203,45 @@ test_words_stay_on_their_line(void **state)
 	buf_free(&out);
 }
 
+/* The first version's three lines, with FACTS. */
+#define OLD_FACTS "header present=1 date=1 message-id=0 from=1 to=0 cc=0 mime=0 type=1 8bit=0 opaque=0\n"
+#define OLD_REST "arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\nsubmitter 1000\nsender\nrcpt root\n\n"
+
+static void
+test_first_version(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good, long_line;
+	} cases[] = {
+		{"text 8bit=1 utf8=0 nul=1 longest=00000000000000998\n", true, false},
+		{"text 8bit=1 utf8=0 nul=1 longest=00000000000000999\n", true, true},
+		{"text 8bit=1 utf8=0 nul=1 longest=0000000000000099x\n", false, false},
+		{"text 8bit=1 utf8=0 nul=1 shortest=000000000000099\n", false, false},
+		{"test 8bit=1 utf8=0 nul=1 longest=00000000000000998\n", false, false},
+	};
+	struct envelope e;
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf out = {0};
+		buf_print(&out, "mtabox 1 message %010zu 00000000000012345\n%s" OLD_FACTS OLD_REST,
+			  ENVELOPE_FIRST + strlen(cases[i].text) + sizeof OLD_FACTS OLD_REST - 1,
+			  cases[i].text);
+		assert_int_equal(envelope_parse(buf_view(&out), &e, &why) == 0, cases[i].good);
+		if (cases[i].good) {
+			assert_int_equal(e.length, 12345);
+			assert_true(e.text.eightbit && !e.text.utf8 && e.text.nul);
+			assert_int_equal(e.text.long_line, cases[i].long_line);
+			assert_true(e.header.present && e.header.date && !e.header.message_id &&
+				    e.header.from && !e.header.to && e.header.type && !e.header.opaque);
+			envelope_free(&e);
+		}
+		buf_free(&out);
+	}
+}
+
 /* Replaces the first old in the sample's text, puts the right offset in, and parses. */
 static const char *
 damaged(const char *old, const char *new)
@@ -219,13 +255,10 @@ damaged(const char *old, const char *new)
 	buf_add(&text, all, (size_t)(at - all));
 	buf_puts(&text, new);
 	buf_puts(&text, at + strlen(old));
-	char digits[11];
 	struct buf number = {0};
-	buf_print(&number, "%010zu", text.len);
-	memcpy(digits, buf_cstr(&number), sizeof digits);
-	if (strncmp(text.ptr, "mtabox 1 message ", 17) == 0 &&
-	    strncmp(text.ptr + 17, "0000000431", 10) == 0)
-		memcpy(text.ptr + 17, digits, 10);
+	buf_print(&number, "%08zu", text.len);
+	if (strncmp(text.ptr, "mtabox 2 00000311 ", 18) == 0)
+		memcpy(text.ptr + 9, number.ptr, 8);
 	const char *why = parse_error(buf_view(&text));
 	buf_free(&number);
 	buf_free(&text);
@@ -239,24 +272,29 @@ test_damage(void **state)
 	static const struct {
 		const char *old, *new;
 	} bad[] = {
-		{"mtabox 1", "mtabox 2"},
+		{"mtabox 2", "mtabox 1"},
+		{"mtabox 2", "mtabox 2 message"},
+		{"mtabox 2", "mtabox 3"},
 		{"mtabox", "Mtabox"},
-		{"0000000431", "0000000430"},
-		{"0000000431", "0000000432"},
-		{"0000000431", "0000000097"},
-		{"0000000431", "0099999999"},
-		{"0000000431", "+000000362"},
-		{"00000000000012345", "0000000000001234x"},
-		{"00000000000012345", "-0000000000012345"},
-		{"8bit=1", "8bit=2"},
-		{"utf8=1", "utf8=2"},
-		{"nul=0", "nul=x"},
-		{"longest=0", "longest=_"},
-		{"text ", "test "},
-		{"present=1", "present=2"},
-		{"present=1 date=1", "date=1 present=1"},
-		{"opaque=0", "opaque=0 more=1"},
-		{" mime=0", ""},
+		{"00000311", "00000310"},
+		{"00000311", "00000312"},
+		{"00000311", "00000036"},
+		{"00000311", "99999999"},
+		{"00000311", "+0000309"},
+		{"000000012345", "00000001234x"},
+		{"000000012345", "-00000012345"},
+		{"000000012345", "9000000000000000000"},
+		{" 8u--", ""},
+		{"8u--", "8u-"},
+		{"8u--", "8u---"},
+		{"8u--", "u8--"},
+		{"8u--", "8u-x"},
+		{"8u--", "8U--"},
+		{"date from", "from date"},
+		{"date from", "date date from"},
+		{"date from", "date  from"},
+		{"type\n", "type more\n"},
+		{"header date from to type\n", "header\nheader\n"},
 		{"header", "Header"},
 		{"arrived 1795341234", "arrived x"},
 		{"b3a4 1\n", "b3a4 1 2\n"},
@@ -311,6 +349,8 @@ test_damage(void **state)
 		if (!damaged(bad[i].old, bad[i].new))
 			fail_msg("accepted: \"%s\" for \"%s\"", bad[i].new, bad[i].old);
 	assert_null(damaged("rcpt root\n", "rcpt root\n"));
+	assert_null(damaged("header date from to type\n", ""));
+	assert_null(damaged("header date from to type\n", "header\n"));
 	assert_null(damaged("rcpt root\n", ""));
 	assert_null(damaged("alias robot\n", ""));
 	assert_null(damaged("alias robot\n", "rcpt robot\n"));
@@ -384,6 +424,7 @@ main(void)
 		cmocka_unit_test(test_offset_limits),
 		cmocka_unit_test(test_null_sender_and_nobody),
 		cmocka_unit_test(test_words_stay_on_their_line),
+		cmocka_unit_test(test_first_version),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_cuts_and_flips),
 		cmocka_unit_test(test_is_address),

@@ -145,7 +145,7 @@ path_ends(int fd, const char *name)
 	return file_is(fd, spool.dir, name) == 1;
 }
 
-/* A draft with envelope and body, and the fixed lines for its commit. */
+/* A draft with envelope and body, and the fixed line for its commit. */
 static struct spool_draft
 write_draft(const char *body, struct buf *fixed)
 {

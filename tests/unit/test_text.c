@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "text.h"
+#include "limit.h"
 #include "buf.h"
 
 #include <setjmp.h>
@@ -50,7 +51,7 @@ feed_all_ways(struct str in, bool dots, struct buf *out, struct str *rest)
 		assert_int_equal(t.facts.eightbit, whole.facts.eightbit);
 		assert_int_equal(t.facts.utf8, whole.facts.utf8);
 		assert_int_equal(t.facts.nul, whole.facts.nul);
-		assert_true(t.facts.longest == whole.facts.longest);
+		assert_int_equal(t.facts.long_line, whole.facts.long_line);
 	}
 	buf_free(&other);
 	return whole;
@@ -61,42 +62,41 @@ static const struct {
 	bool dots, ended;
 	struct str rest;
 	bool eightbit, not_utf8, nul;
-	unsigned longest;
 } cases[] = {
 	{.in = {"", 0}, .out = {"", 0}},
-#define CASE(i, o, l) .in = {i, sizeof(i) - 1}, .out = {o, sizeof(o) - 1}, .longest = l
-	{CASE("a\nbcd\n", "a\nbcd\n", 3)},
-	{CASE("a\r\nb\r\n", "a\nb\n", 1)},
-	{CASE("no end", "no end\n", 6)},
-	{CASE("\n", "\n", 0)},
-	{CASE("\r\n\r\n", "\n\n", 0)},
-	{CASE("a\rb\n", "a b\n", 3)},
-	{CASE("a\r\r\n", "a \n", 2)},
-	{CASE("\r\r\r\nx", "  \nx\n", 2)},
-	{CASE("a\r", "a \n", 2)},
-	{CASE("\r", " \n", 1)},
-	{CASE("a\0b\n", "a\0b\n", 3), .nul = true},
-	{CASE("caf\xc3\xa9\n", "caf\xc3\xa9\n", 5), .eightbit = true},
-	{CASE("\xff\r\0\n", "\xff \0\n", 3), .eightbit = true, .not_utf8 = true, .nul = true},
+#define CASE(i, o) .in = {i, sizeof(i) - 1}, .out = {o, sizeof(o) - 1}
+	{CASE("a\nbcd\n", "a\nbcd\n")},
+	{CASE("a\r\nb\r\n", "a\nb\n")},
+	{CASE("no end", "no end\n")},
+	{CASE("\n", "\n")},
+	{CASE("\r\n\r\n", "\n\n")},
+	{CASE("a\rb\n", "a b\n")},
+	{CASE("a\r\r\n", "a \n")},
+	{CASE("\r\r\r\nx", "  \nx\n")},
+	{CASE("a\r", "a \n")},
+	{CASE("\r", " \n")},
+	{CASE("a\0b\n", "a\0b\n"), .nul = true},
+	{CASE("caf\xc3\xa9\n", "caf\xc3\xa9\n"), .eightbit = true},
+	{CASE("\xff\r\0\n", "\xff \0\n"), .eightbit = true, .not_utf8 = true, .nul = true},
 	/* With -i dots are text. */
-	{CASE(".\n..\n.\r\nx\n", ".\n..\n.\nx\n", 2)},
-	{CASE(".", ".\n", 1)},
+	{CASE(".\n..\n.\r\nx\n", ".\n..\n.\nx\n")},
+	{CASE(".", ".\n")},
 	/* Without, a lone dot ends it, and what follows is not taken. */
-	{CASE("a\n.\nrest", "a\n", 1), .dots = true, .ended = true, .rest = {"rest", 4}},
-	{CASE("a\r\n.\r\n\xff", "a\n", 1), .dots = true, .ended = true, .rest = {"\xff", 1}},
-	{CASE(".\n", "", 0), .dots = true, .ended = true},
-	{CASE("a\n.", "a\n", 1), .dots = true, .ended = true},
-	{CASE("a.\n", "a.\n", 2), .dots = true},
-	{CASE("a\n.b\n", "a\n.b\n", 2), .dots = true},
-	{CASE("..\n", ".\n", 1), .dots = true},
-	{CASE("..b\n...\n..", ".b\n..\n.\n", 2), .dots = true},
-	{CASE(".\rb\n", ". b\n", 3), .dots = true},
-	{CASE(".\r\r\nb", ". \nb\n", 2), .dots = true},
-	{CASE(".\r", ". \n", 2), .dots = true},
-	{CASE(".\r.\n", ". .\n", 3), .dots = true},
-	{CASE("\r.\nb\n", " .\nb\n", 2), .dots = true},
-	{CASE(". \n", ". \n", 2), .dots = true},
-	{CASE(".\0\n", ".\0\n", 2), .dots = true, .nul = true},
+	{CASE("a\n.\nrest", "a\n"), .dots = true, .ended = true, .rest = {"rest", 4}},
+	{CASE("a\r\n.\r\n\xff", "a\n"), .dots = true, .ended = true, .rest = {"\xff", 1}},
+	{CASE(".\n", ""), .dots = true, .ended = true},
+	{CASE("a\n.", "a\n"), .dots = true, .ended = true},
+	{CASE("a.\n", "a.\n"), .dots = true},
+	{CASE("a\n.b\n", "a\n.b\n"), .dots = true},
+	{CASE("..\n", ".\n"), .dots = true},
+	{CASE("..b\n...\n..", ".b\n..\n.\n"), .dots = true},
+	{CASE(".\rb\n", ". b\n"), .dots = true},
+	{CASE(".\r\r\nb", ". \nb\n"), .dots = true},
+	{CASE(".\r", ". \n"), .dots = true},
+	{CASE(".\r.\n", ". .\n"), .dots = true},
+	{CASE("\r.\nb\n", " .\nb\n"), .dots = true},
+	{CASE(". \n", ". \n"), .dots = true},
+	{CASE(".\0\n", ".\0\n"), .dots = true, .nul = true},
 };
 
 static void
@@ -115,9 +115,39 @@ test_cases(void **state)
 		assert_int_equal(t.facts.eightbit, cases[i].eightbit);
 		assert_int_equal(t.facts.utf8, !cases[i].not_utf8);
 		assert_int_equal(t.facts.nul, cases[i].nul);
-		assert_int_equal(t.facts.longest, cases[i].longest);
+		assert_false(t.facts.long_line);
 	}
 	buf_free(&out);
+}
+
+/* Counted as it is kept: without the dot and the CR that go, with the CR that becomes a blank. */
+static void
+test_long_line(void **state)
+{
+	static const struct {
+		const char *before, *after;
+		size_t room; /* for bytes in between */
+	} lines[] = {
+		{"", "", LIMIT_WIRE_LINE}, {"a\n", "\nb\n", LIMIT_WIRE_LINE},
+		{"", "\r\n", LIMIT_WIRE_LINE}, {".", "\n", LIMIT_WIRE_LINE - 1},
+		{"..", "\n", LIMIT_WIRE_LINE - 1}, {"\r", "\n", LIMIT_WIRE_LINE - 1},
+		{"", "\r\r\n", LIMIT_WIRE_LINE - 1},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * sizeof lines / sizeof *lines; i++) {
+		struct buf in = {0}, out = {0};
+		struct str rest;
+		buf_puts(&in, lines[i / 2].before);
+		for (size_t n = lines[i / 2].room + i % 2; n > 0; n--)
+			buf_putc(&in, 'x');
+		buf_puts(&in, lines[i / 2].after);
+		struct text t = feed_all_ways(buf_view(&in), true, &out, &rest);
+		if (t.facts.long_line != i % 2)
+			fail_msg("case %zu", i);
+		buf_free(&in);
+		buf_free(&out);
+	}
 }
 
 static void
@@ -259,6 +289,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
+		cmocka_unit_test(test_long_line),
 		cmocka_unit_test(test_takes_nothing_behind_the_end),
 		cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_utf8),
