@@ -66,29 +66,37 @@ release(struct text *t, char *dst)
 	return n;
 }
 
+/* Whether a byte is above 127; by words, as every byte of every message comes along here. */
+static bool
+has_eightbit(struct str s)
+{
+	uint64_t bits = 0, word;
+
+	for (; s.len >= sizeof word; s = str_from(s, sizeof word)) {
+		memcpy(&word, s.ptr, sizeof word);
+		bits |= word;
+	}
+	return (bits & 0x8080808080808080) || !str_is_ascii(s);
+}
+
 /* Copies up to max bytes that need no thought: what comes before a line's end. */
 static size_t
 copy_run(struct text *t, struct str *in, char *dst, size_t max)
 {
-	const unsigned char *p = (const unsigned char *)in->ptr;
-	unsigned char bits = 0, zero = 0;
-	size_t n = 0;
+	struct str run = str_upto(*in, max);
 
-	if (max > in->len)
-		max = in->len;
-	for (; n < max && p[n] != '\n' && p[n] != '\r'; n++) {
-		bits |= p[n];
-		zero |= !p[n];
-	}
-	memcpy(dst, p, n);
-	if (bits > 127 || t->more > 0)
-		check_utf8(t, str_upto(*in, n));
-	*in = str_from(*in, n);
-	t->facts.eightbit |= bits > 127;
-	t->facts.nul |= zero;
-	t->line += n;
+	run.len = str_find(run, '\n');
+	run.len = str_find(run, '\r');
+	memcpy(dst, run.ptr, run.len);
+	bool eightbit = has_eightbit(run);
+	if (eightbit || t->more > 0)
+		check_utf8(t, run);
+	*in = str_from(*in, run.len);
+	t->facts.eightbit |= eightbit;
+	t->facts.nul |= str_find(run, '\0') < run.len;
+	t->line += run.len;
 	t->state = WITHIN;
-	return n;
+	return run.len;
 }
 
 /* Holds c back where what follows decides what it is: a CR, a dot at a line's start. */

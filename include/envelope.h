@@ -66,7 +66,7 @@ struct envelope {
 
 /* The text form, into an empty *out: its head, then each recipient, then its end with the
  * empty line, which sets e->offset. e->rcpts are not looked at: whoever has thousands has them
- * in his own way. Length and text facts are e's, to be overwritten in place later. Control
+ * in his own way. The first line is to be overwritten when length and text facts are known. Control
  * characters in login and name become blanks. A text over LIMIT_ENVELOPE is not one that
  * envelope_parse takes: the caller looks. */
 void envelope_print_head(const struct envelope *e, struct buf *out);
