@@ -140,8 +140,8 @@ help:
 	@echo 'make fault      every fault at every system call, as a table (some twenty minutes)'
 	@echo 'make power      power cuts: many more states of the disk than make test tries (half an hour)'
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'
-	@echo 'make bench      figures beside the floor; make bench-memory: peak memory;'
-	@echo '  bench-mailq: listing; bench-relay: a queue over TLS, beside other mail systems (fetched)'
+	@echo 'make bench      what a message costs beside other mail systems (fetched); bench-table: into README.md;'
+	@echo '  bench-mailq: listing; bench-relay: a queue over TLS; bench-recipients; bench-memory'
 	@echo 'make stress     the queue under strain: 10,000 messages'
 	@echo 'make install    DESTDIR= PREFIX=/usr'
 

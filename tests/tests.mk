@@ -104,9 +104,16 @@ stress: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/table/spool.py 2 5000
 	@MTABOX=$(abspath $B/mtabox) tests/table/wakes.py 200
 
-# Figures, never asserted.
+# Figures, never asserted. What a message costs, beside other mail systems, which are fetched first.
 bench: $B/mtabox $B/bench/floor
+	@scripts/setup-bench
 	@MTABOX=$(abspath $B/mtabox) tests/bench/submit $B/bench/floor
+
+# The same, into README.md.
+bench-table: $B/mtabox $B/bench/floor
+	@scripts/bench-table $B
+
+bench-recipients: $B/mtabox
 	@MTABOX=$(abspath $B/mtabox) tests/bench/recipients
 
 # Listing, beside nullmailer and Postfix, which are fetched first.
@@ -127,4 +134,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test stress run-tests fault power test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay
+.PHONY: test stress run-tests fault power test-interop interop-matrix callers-table bench bench-table bench-recipients bench-mailq bench-memory bench-relay

@@ -74,7 +74,7 @@ class Group:
     """The client's processes, those that have ended included."""
 
     def __init__(self, name):
-        self.path = f"/bench/cpu/mtabox-bench-{os.getpid()}-{name}"
+        self.path = f"/bench/cpu/mtabox-bench-{time.monotonic_ns()}-{name}"
         os.mkdir(self.path)
         self.peak = 0
         self.over = threading.Event()
@@ -383,7 +383,8 @@ class Nullmailer(Client):
         return self.queued() == 0
 
 
-LOCALS = ["postfix:1240", "postdrop:1241", "Debian-exim:1242"]
+LOCALS = ["postfix:1240", "postdrop:1241", "Debian-exim:1242", "opensmtpd:1243",
+          "opensmtpq:1244"]
 ALL = [Mtabox, Postfix, Postfix_reuse, Exim, Nullmailer, Msmtp, Dma]
 SLOW = [Mtabox, Mtabox_chunking, Mtabox_plain, Postfix, Postfix_reuse, Exim, Nullmailer]
 
@@ -398,6 +399,7 @@ def add_users():
     for owner, mode, path in [
             ("root:postdrop", 0o2755, "/usr/sbin/postdrop"),
             ("root:postdrop", 0o2755, "/usr/sbin/postqueue"),
+            ("root:opensmtpq", 0o2755, "/usr/sbin/smtpctl"),
             ("root:mail", 0o2755, "/usr/sbin/dma"), ("root:mail", 0o2775, "/var/spool/dma"),
             ("root:root", 0o4755, "/usr/sbin/exim4"),
             ("mail:mail", 0o4755, "/usr/sbin/nullmailer-queue"),
