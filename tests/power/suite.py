@@ -812,7 +812,7 @@ def _(box):
 @operation("start and exit of a runner: a draft is swept")
 def _(box):
     with open(box.top + "/spool/T01lg6a8e4mfh5rbh", "wb") as file:
-        file.write(b"mtabox 1 mess")
+        file.write(b"mtabox 2 0000")
     box.start()
     box.run_queue()
 
