@@ -418,7 +418,7 @@ attempt_expand(struct attempt *a, size_t n, const struct local_target *targets, 
 		/* When those are on disk: of one write a power cut may leave the end without
 		 * the beginning, and n would be done with nobody in its place. */
 		write_expanded(a, n, count);
-		for (n = before; n < a->journal.count; n++)
+		for (n = before; n < a->journal.count && !a->unwritten; n++)
 			attempt_want(a, n);
 	}
 	buf_free(&lines);

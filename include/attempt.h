@@ -79,8 +79,9 @@ bool attempt_write(struct attempt *a, bool at_once);
 int attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3]);
 
 /* Recipient n, pending, stands for these, at least one: they join the message as recipients
- * that wait, unless they are in it already, and n is done. One that would lead to itself is
- * that user's mailbox. Where the message would have too many recipients, n is deferred. */
+ * that wait, unless they are in it already, and n is done; where the disk refused to know of
+ * it, they are pending only. One that would lead to itself is that user's mailbox. Where the
+ * message would have too many recipients, n is deferred. */
 void attempt_expand(struct attempt *a, size_t n, const struct local_target *targets,
 		    size_t count);
 
