@@ -369,6 +369,9 @@ OPERATIONS = [
     Operation("relay-password", DELIVER, window="tls", tls=True,
               conf=TLS + "auth_file {S}/none\npassword_command cat {S}/password\n",
               queued=[(["ok@far.example"], message(1, ["server ok@far.example"]))]),
+    Operation("relay-forward", DELIVER, conf=RELAY + "forward yes\n", window="server",
+              forward="ok@far.example\n",
+              queued=[(["joe"], message(1, ["server ok@far.example"]))]),
     Operation("lmtp-mixed", DELIVER, conf=LMTP, window="server",
               queued=[(FIVE, message(1, MIXED + ["bounce full@far.example",
                                                   "server slow@far.example"]))]),
@@ -843,6 +846,23 @@ def check_syncs(box, operation, case, status, trace):
             raise Wrong(f"lost: {path} not synced, but done")
 
 
+def check_order(operation, case, trace):
+    """Whoever an expansion or a bounce is for gets nothing before that is on disk. (Of its first
+    line in a journal a message need not wait.)"""
+    if len(case.faults) != 1 or case.faults[0].fault not in FULL or \
+            operation.name not in ("relay-forward", "bounce-relay"):
+        return
+    for n in hits_of(trace):
+        _, _, name, nth, _, about = parse(trace[n])
+        if "/spool/Q" not in about[0] or (name, nth) == ("write", 1):
+            continue
+        for line in trace[n + 1:]:
+            if " fdatasync " in line:
+                break
+            if line.endswith(" dot"):
+                raise Wrong("twice: sent before its line was on disk")
+
+
 def repeat(box, operation, status, committed):
     """Who delivers directly and fails is asked once more, by whoever asked him."""
     found, _ = box.everything(True)
@@ -883,6 +903,7 @@ def check_case(box, operation, case, status, said, trace, undisturbed=None):
     """True: there was something to mend."""
     check_run(box, operation, status, said, trace, undisturbed)
     check_syncs(box, operation, case, status, trace)
+    check_order(operation, case, trace)
     in_window, torn = was_in_window(operation, box, status, trace), may_tear(case, status, trace)
     committed = was_committed(operation, case, status, said, trace) if operation.takes else []
     if operation.direct and status:
