@@ -45,7 +45,7 @@ CALLS = 6000     # of a run: no operation needs a tenth of that
 JOBS = 6 * (os.cpu_count() or 1)  # much of the time is waiting
 # Cases of an operation in a selection besides the kills that matter most, and in the table.
 SAMPLE = {"one": 24, "disk": 2, "two": 8}
-WHOLE = {"disk": 30, "two": 60}
+WHOLE = {"disk": 20, "two": 40}
 
 KILLS = ("kill", "killone")
 DISK = ("full", "dead")  # from that call on, for a second
@@ -1095,7 +1095,9 @@ def play(names, whole, seed):
                 waiting.remove(name)
                 yield name, done[name]
     finally:
-        for _ in workers:
+        for w in workers:
+            if waiting:
+                w.kill()
             jobs.put(None)
         for w in workers:
             w.join(5)
@@ -1161,8 +1163,15 @@ def enclose():
     nobody else's, and none of them outlives us."""
     if os.environ.get("FAULT_ENCLOSED") != "1":
         os.environ["FAULT_ENCLOSED"] = "1"
-        os.execvp("unshare", ["unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child",
-                              sys.executable, "-sSB", *sys.argv])
+        world = subprocess.Popen(["unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child",
+                                  sys.executable, "-sSB", *sys.argv])
+
+        def stop(*_):  # unshare itself is deaf to it
+            with open(f"/proc/{world.pid}/task/{world.pid}/children") as f:
+                for pid in f.read().split():
+                    os.kill(int(pid), signal.SIGTERM)
+        signal.signal(signal.SIGTERM, stop)
+        sys.exit(world.wait())
     # As the first process of that world we are deaf to what we do not ask for.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
