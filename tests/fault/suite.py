@@ -130,6 +130,7 @@ class Server:
         self.tls.load_cert_chain(certificate)
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.socket.getsockname()[1]
+        self.threads = []
         self.reset()
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -143,7 +144,15 @@ class Server:
     def accept(self):
         while True:
             client, _ = self.socket.accept()
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+            thread = threading.Thread(target=self.serve, args=(client,), daemon=True)
+            thread.start()
+            self.threads.append(thread)
+
+    def settle(self):
+        """Our clients have ended: until all has been heard that they sent."""
+        while self.threads:
+            self.threads.pop().join(SECONDS)
+        self.first = False
 
     def serve(self, client):
         try:
@@ -545,7 +554,7 @@ class Box:
                 [self.S + "/inject", "-o", trace, "-t", str(SECONDS), "-m", str(CALLS), *fault,
                  *self.command(operation.command)], stdin=stdin, stdout=out, cwd=self.S,
                 stderr=subprocess.PIPE, timeout=2 * SECONDS, start_new_session=True)
-        self.server.first = False
+        self.server.settle()
         with open(self.S + "/out", "rb") as f:
             said = f.read()
         with open(trace, errors="replace") as f:
@@ -854,7 +863,8 @@ def check_order(operation, case, trace):
         return
     for n in hits_of(trace):
         _, _, name, nth, _, about = parse(trace[n])
-        if "/spool/Q" not in about[0] or (name, nth) == ("write", 1):
+        if name not in ("write", "fdatasync") or (name, nth) == ("write", 1) or \
+                "/spool/Q" not in about[0]:
             continue
         for line in trace[n + 1:]:
             if " fdatasync " in line:
