@@ -439,7 +439,6 @@ static enum spool_result
 try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 {
 	make_id(now, d->id);
-	d->fixed = false;
 	struct name name = make_name('T', d->id);
 	d->fd = file_create(s->dir, name.z, 0600);
 	if (d->fd < 0)
@@ -456,6 +455,7 @@ try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 int
 spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 {
+	d->fixed = false;
 	if (is_in_memory(s)) {
 		make_id(now, d->id);
 		d->fd = memfd_create("mail", MFD_CLOEXEC);

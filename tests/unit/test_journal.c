@@ -573,6 +573,8 @@ test_nonsense(void **state)
 		const char *event, *rest;
 	} bad[] = {
 		{"sent", "0 4.0.0 250 x"}, {"sent", "0 5.0.0 250 x"}, {"failed", "0 2.0.0 1 x"},
+		{"deferred", "0 9.1.1 450 x"}, {"deferred", "0 4.x.1 450 x"}, {"deferred", "0 4.1.x 450 x"},
+		{"mailbox", "2 x 2 3"}, {"mailbox", "2 1 x 3"}, {"mailbox", "2 1 2 x"},
 		{"deferred", "0 5.1.1 0 x"}, {"sent", "0 2.0.0 1000 x"}, {"sent", "0 2.0.0"},
 		{"sent", "0 2.0 250 x"}, {"sent", "0"}, {"sent", ""}, {"sent", "5 2.0.0 250 x"},
 		{"sent", "0-5 2.0.0 250 x"}, {"sent", "2-1 2.0.0 250 x"},
@@ -613,9 +615,10 @@ test_nonsense(void **state)
 	log.len = 0;
 	add_line(&log, "sent 1 2 3 1 0 2.0.0 250 x");
 	add_line(&log, "sent");
+	add_line(&log, "mailbox 0 1 2 3");
 	add_line(&log, "");
 	buf_puts(&log, "\n\n 00000000\n");
-	expect_fates(&log, "-----", 6);
+	expect_fates(&log, "-----", 7);
 	buf_free(&log);
 }
 
