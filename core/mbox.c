@@ -398,8 +398,8 @@ compare(void *ctx, struct str ours)
 }
 
 /* Where in the tail, from its byte same on, the first byte stands that is no line feed: an
- * earlier blanking may have left any number of them. */
-static uint64_t
+ * earlier blanking may have left any number of them. -1 with errno. */
+static int64_t
 behind_feeds(const struct tail *t)
 {
 	char chunk[512];
@@ -409,33 +409,36 @@ behind_feeds(const struct tail *t)
 	while ((n = file_read_at(t->fd, chunk, sizeof chunk, (off_t)(t->start + at))) > 0)
 		for (ssize_t i = 0; i < n; i++, at++)
 			if (chunk[i] != '\n')
-				return at;
-	return at;
+				return (int64_t)at;
+	return n < 0 ? -1 : (int64_t)at;
 }
 
 /*
  * How many of the tail's bytes are our fragment, given that it ends in something else:
  * all up to the From_ line of foreign mail. That begins where the tail stops being ours,
  * or behind line feeds, or in the same line before, where its first bytes happen to
- * be what ours would have been. 0: no such line, so the tail is not ours at all.
+ * be what ours would have been. 0: no such line, so the tail is not ours at all. -1 with
+ * errno.
  */
-static uint64_t
+static int64_t
 fragment_length(const struct tail *t)
 {
 	char space[2 * LOOK_BACK];
 	uint64_t base = t->same > LOOK_BACK ? t->same - LOOK_BACK : 0;
 	ssize_t n = file_read_at(t->fd, space, sizeof space, (off_t)(t->start + base));
-	struct str near = {space, n > 0 ? (size_t)n : 0};
+	int64_t behind = behind_feeds(t);
 	size_t end = (size_t)(t->same - base), at;
 	char first[5] = "";
 
-	uint64_t behind = behind_feeds(t);
-	if (file_read_at(t->fd, first, sizeof first, (off_t)(t->start + behind)) > 0 &&
-	    str_eq((struct str){first, sizeof first}, from))
+	if (n < 0 || behind < 0 ||
+	    file_read_at(t->fd, first, sizeof first, (off_t)t->start + behind) < 0)
+		return -1;
+	if (str_eq((struct str){first, sizeof first}, from))
 		return behind;
+	struct str near = {space, (size_t)n};
 	for (at = end; at > 0 && at <= near.len && near.ptr[at - 1] != '\n'; at--)
 		if (str_starts(str_from(near, at - 1), from))
-			return base + at - 1;
+			return (int64_t)(base + at - 1);
 	return 0;
 }
 
@@ -484,10 +487,12 @@ recover(int fd, const struct mbox_job *job)
 		return -1;
 	if (rc == 0 && !t.holes)
 		return sync_mail(fd, job, t.start) ? -1 : 1;
-	if (t.same == t.len && t.ours)
+	if (t.same == t.len && t.ours) {
 		rc = ftruncate(fd, (off_t)t.start);
-	else
-		rc = blank(fd, t.start, rc == 0 ? t.same : fragment_length(&t));
+	} else {
+		int64_t ours = rc == 0 ? (int64_t)t.same : fragment_length(&t);
+		rc = ours < 0 ? -1 : blank(fd, t.start, (uint64_t)ours);
+	}
 	/* Before a new place takes the old one's place on disk. */
 	return rc ? -1 : file_sync(fd);
 }

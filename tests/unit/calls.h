@@ -28,7 +28,7 @@ static struct {
 	unsigned count, fail_at; /* from 1 on */
 	int error;
 	char failed[32];         /* its name and its number among those; "": none yet */
-	char names[256];         /* of all, to tell which of a name it is */
+	char names[4096];        /* of all, to tell which of a name it is */
 	void (*before)(const char *call); /* what others do in between; NULL: nothing */
 } calls;
 
