@@ -233,6 +233,7 @@ test_mbox(void **state)
 	learn_whole();
 	each_call_fails("to an mbox", run_append, EIO, " write1 close1 ");
 	each_call_fails("to an mbox", run_append, ENOSPC, " write1 close1 ");
+	each_call_interrupted("to an mbox", run_append);
 	each_call_fails("to a new mbox", run_new, EIO, " write1 close1 openat3 close2 ");
 	buf_free(&whole);
 }
@@ -410,6 +411,7 @@ test_maildir(void **state)
 	each_call_fails("to a new Maildir", run_new_maildir, EIO,
 			" openat9 close1 close3 close4 close5 close6 ");
 	each_call_fails("to a Maildir", run_next, EIO, " close2 close3 close4 close5 ");
+	each_call_interrupted("to a Maildir", run_next);
 	each_call_fails("to a Maildir", run_next, ENOSPC, " close2 close3 close4 close5 ");
 	moved_to = NULL;
 	each_call_fails("found in new", run_maildir_again, EIO, " openat5 close1 close2 close3 close4 close5 ");
