@@ -167,7 +167,7 @@ _Noreturn static void
 keep_command(const struct pipe_job *job, pid_t parent, const int fd[KEPT])
 {
 	pid_t self = getpid(), pid;
-	int status = 0;
+	int status = EX_OSERR << 8; /* as exit(EX_OSERR): until we know better */
 	ssize_t n;
 	char word;
 

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: ISC */
+/* Each call of the system that the delivery to a command makes fails once, in each of its processes:
+ * then it is not delivered, or the command has had the whole message. */
+#include "calls.h"
+#include "pipe.h"
+
+#include <sys/prctl.h>
+
+CALL(int, pipe2, (int ends[2], int flags), ends, flags)
+CALL(int, dup2, (int from, int to), from, to)
+CALL(int, chdir, (const char *path), path)
+CALL(pid_t, setsid, (void))
+
+/* Whose calls fail: ours, or those of the command's keeper, or of what becomes the command. */
+static unsigned generation, failing;
+
+pid_t
+_Fork(void)
+{
+	if (call_fails("fork"))
+		return -1;
+	pid_t pid = REAL(_Fork)();
+	generation += pid == 0;
+	calls.counting = generation == failing;
+	return pid;
+}
+
+static char top[] = "/tmp/test_pipe_calls.XXXXXX";
+static struct user user;
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	user = (struct user){.uid = getuid(), .gid = getgid()};
+	buf_puts(&user.name, "joe");
+	buf_puts(&user.home, top);
+	/* What is left of a session would become ours. */
+	return chdir(top) || prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	buf_free(&user.name);
+	buf_free(&user.home);
+	unlink("kept");
+	return chdir("/") || rmdir(top);
+}
+
+static const char kept[] = "Return-Path: <joe@example.org>\nDelivered-To: root@router\n"
+	"Subject: x\n\nx\n";
+
+static void
+expect_kept(void)
+{
+	char text[256] = "";
+	int fd = open("kept", O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof text) < 0 || strcmp(text, kept))
+		fail_msg("%s %u of %u fails: delivered, but not whole", calls.failed, calls.fail_at, failing);
+	close(fd);
+}
+
+static int
+run(void)
+{
+	struct pipe_job job = {
+		.command = STR("exec cat >$HOME/kept"), .user = &user, .sender = STR("joe@example.org"),
+		.rcpt = STR("root@router"), .content = {.head = STR("Subject: x\n\nx\n"), .fd = -1},
+		.seconds = 20,
+	};
+
+	unlink("kept");
+	count_calls();
+	calls.counting = failing == 0;
+	struct outcome o = pipe_deliver(&job);
+	calls.counting = false;
+	/* A keeper that nobody waited for may be on its way out; more than that there is not. */
+	while (REAL(waitpid)(-1, NULL, 0) > 0)
+		;
+	if (o.verdict == DELIVERED)
+		expect_kept();
+	errno = calls.error;
+	return o.verdict == DELIVERED ? 0 : -1;
+}
+
+static void
+test_command(void **state)
+{
+	(void)state;
+	each_call_fails("a command", run, EIO, " fcntl close poll read ");
+	calls.error = EIO;
+	for (failing = 1; failing < 3; failing++) {
+		unsigned heard = 0;
+		for (calls.fail_at = 1; calls.fail_at < 20; calls.fail_at++)
+			heard += run() != 0;
+		assert_true(heard >= 3);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_command, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
