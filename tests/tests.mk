@@ -65,6 +65,7 @@ run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge $B
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
 		fault='INJECT=$(abspath $B/inject) tests/fault/suite.py' \
 		power=tests/power/suite.py filesystems=tests/power/filesystems.py \
+		power=tests/power/suite.py defects='B=$(abspath $B) tests/defects/suite.py' \
 		callers=tests/callers/run interop=tests/interop/run
 
 # Power cuts: many more states than run-tests tries.
@@ -77,6 +78,11 @@ fault: $B/mtabox $B/inject
 	@MTABOX=$(abspath $B/mtabox) INJECT=$(abspath $B/inject) tests/fault/suite.py all >$B/fault-table
 	@cp $B/fault-table tests/fault/TABLE.md
 	@cat tests/fault/TABLE.md
+
+# tests/defects/TABLE.md anew: each sync, lock and error check left out, and whether a test says so.
+defects: $B/mtabox $B/unit/libcore.a $B/inject
+	@B=$(abspath $B) tests/defects/suite.py all
+	@cat tests/defects/TABLE.md
 
 # Real servers: the run as TAP, then the matrix, each row of which the run has seen.
 test-interop: $B/mtabox $B/legacy/mtabox
@@ -135,3 +141,4 @@ $B/bench/floor: tests/bench/floor.c
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
 .PHONY: test stress run-tests fault power test-interop interop-matrix callers-table bench bench-table bench-recipients bench-mailq bench-memory bench-relay
+.PHONY: test stress run-tests fault power defects test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay

@@ -91,6 +91,17 @@ openat(int dir, const char *name, int flags, ...)
 	return fails("openat") ? -1 : REAL(openat)(dir, name, flags, mode);
 }
 
+int
+open(const char *name, int flags, ...)
+{
+	va_list more;
+
+	va_start(more, flags);
+	mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+	va_end(more);
+	return fails("open") ? -1 : REAL(open)(name, flags, mode);
+}
+
 ssize_t
 write(int fd, const void *bytes, size_t len)
 {
@@ -422,6 +433,25 @@ test_walk(void **state)
 	assert_int_equal(names, 3);
 }
 
+static void
+test_open_null(void **state)
+{
+	struct stat st, null;
+	char byte;
+
+	(void)state;
+	for (unsigned missing = 0; missing < 2; missing++) {
+		let_fail("open", ENOENT, missing);
+		int null_fd = file_open_null(O_RDONLY);
+		assert_true(null_fd >= 0);
+		assert_int_equal(REAL(fstat)(null_fd, &st), 0);
+		assert_int_equal(stat(missing ? "/" : "/dev/null", &null), 0);
+		assert_true(st.st_ino == null.st_ino && st.st_dev == null.st_dev);
+		assert_true(read(null_fd, &byte, 1) <= 0);
+		close(null_fd);
+	}
+}
+
 int
 main(void)
 {
@@ -429,7 +459,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_create), T(test_lock), T(test_is), T(test_write), T(test_write_at),
 		T(test_read_at), T(test_load), T(test_sync), T(test_sync_parent),
-		T(test_rename_new), T(test_rename_new_blind), T(test_walk),
+		T(test_rename_new), T(test_rename_new_blind), T(test_walk), T(test_open_null),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

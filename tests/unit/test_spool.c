@@ -548,6 +548,14 @@ test_id_taken(void **state)
 	assert_int_equal(repeats, 0);
 	assert_string_not_equal(other, id);
 	assert_true(exists('Q', id) && exists('Q', other) && !exists('T', id));
+	/* And of the one that it would take next, too, where that is held. */
+	struct spool_claim held = claim('Q', other);
+	assert_int_equal(spool_move(&spool, &held, 'H'), 0);
+	next_random--;
+	repeats = 1;
+	queue_message("z\n", other);
+	assert_int_equal(repeats, 0);
+	assert_true(exists('Q', other) && !exists('H', other));
 	memcpy(id, other, sizeof id);
 	for (char at = 'Q'; *next; at = *next++) {
 		c = claim(at, id);

@@ -77,15 +77,18 @@ done(int rc)
 static struct buf fixed;
 static size_t head_len;
 
+static unsigned rcpt_count = 1;
+
 static void
 write_draft(struct spool_draft *d, size_t length)
 {
 	struct envelope e = {.length = length, .arrived = now, .sender = STR("a@b.example"),
-		.rcpts = rcpts, .rcpt_count = 1};
+		.rcpts = rcpts, .rcpt_count = rcpt_count};
 	struct buf head = {0};
 
 	envelope_print_head(&e, &head);
-	envelope_print_rcpt(&rcpts[0], &head);
+	for (unsigned i = 0; i < rcpt_count; i++)
+		envelope_print_rcpt(&rcpts[0], &head);
 	envelope_print_end(&e, &head);
 	head_len = e.offset = head.len;
 	assert_int_equal(file_write(d->fd, buf_view(&head)), 0);
@@ -169,6 +172,8 @@ test_room(void **state)
 {
 	(void)state;
 	queue(10, id);
+	each_call_fails("looking for room", run_room, EIO, " fstatat1 close1 ");
+	spool.min_free = 0;
 	each_call_fails("looking for room", run_room, EIO, " fstatat1 close1 ");
 	/* Without one of its limits it looks no further. */
 	spool.size_limit = 20;
@@ -537,15 +542,47 @@ test_read(void **state)
 {
 	(void)state;
 	print_line();
-	/* All of it in one piece; and larger than that, with its journal behind. */
-	for (unsigned n = 0; n < 2; n++) {
+	/* All of it in one piece; larger than that, with its journal behind; with an envelope that is. */
+	for (unsigned n = 0; n < 3; n++) {
+		rcpt_count = n < 2 ? 1 : 1000;
 		queue_and_claim(n ? 100000 : 10);
 		assert_int_equal(spool_append(&spool, &c, buf_view(&line), SPOOL_NOTE), 0);
 		each_call_fails("reading", run_read, EIO, "");
 		each_call_interrupted("reading", run_read);
 		spool_release(&c);
 	}
+	rcpt_count = 1;
 	buf_free(&line);
+	buf_free(&fixed);
+}
+
+static void
+it_becomes_shorter(void)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(c.journal, &st), 0);
+	assert_int_equal(ftruncate(c.journal, st.st_size - 10), 0);
+}
+
+/* Half a journal is no journal. */
+static void
+test_read_of_one_that_shrinks(void **state)
+{
+	(void)state;
+	print_line();
+	queue_and_claim(100000);
+	assert_int_equal(spool_append(&spool, &c, buf_view(&line), SPOOL_NOTE), 0);
+	calls.before = come_between;
+	race_call = "pread";
+	race_nth = 2;
+	race = it_becomes_shorter;
+	assert_int_equal(run_read(), -1);
+	race_over();
+	assert_int_equal(errno, EINVAL);
+	spool_release(&c);
+	buf_free(&line);
+	buf_free(&fixed);
 }
 
 static size_t append_length;
@@ -641,6 +678,25 @@ test_append_to_another(void **state)
 	buf_free(&fixed);
 }
 
+/* Whose journal would be too long, or cannot be told to be short enough, gets no more notes. */
+static void
+test_append_to_damaged(void **state)
+{
+	(void)state;
+	print_line();
+	queue_and_claim(LIMIT_JOURNAL);
+	snprintf(race_name, sizeof race_name, "Q%s", id);
+	int fd = openat(spool.dir, race_name, O_WRONLY);
+	assert_int_equal(file_write_at(fd, STR("nothing of ours"), 0), 0);
+	close(fd);
+	assert_int_equal(spool_append(&spool, &c, buf_view(&line), SPOOL_NOTE), -1);
+	assert_int_equal(errno, EFBIG);
+	assert_int_equal(spool_append(&spool, &c, buf_view(&line), SPOOL_FINAL), 0);
+	spool_release(&c);
+	buf_free(&line);
+	buf_free(&fixed);
+}
+
 static int
 run_remove(void)
 {
@@ -681,7 +737,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_open), T(test_room), T(test_walk), T(test_drafts), T(test_commit_taken_back),
 		T(test_abort_leaves_others), T(test_claim), T(test_claim_of_one_that_goes),
-		T(test_read), T(test_append), T(test_append_to_another), T(test_end),
+		T(test_read), T(test_read_of_one_that_shrinks), T(test_append_to_damaged),
+		T(test_append), T(test_append_to_another), T(test_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
