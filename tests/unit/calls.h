@@ -30,6 +30,7 @@ static struct {
 	bool counting;
 	unsigned count, fail_at; /* from 1 on */
 	int error;
+	bool lasting;            /* and so do all calls behind it */
 	char failed[32];         /* its name and its number among those; "": none yet */
 	char names[4096];        /* of all, to tell which of a name it is */
 	void (*before)(const char *call); /* what others do in between; NULL: nothing */
@@ -55,7 +56,9 @@ call_fails(const char *name)
 		same += p[strlen(name)] == ' ' && p[-1] == ' ';
 	if (strlen(calls.names) + strlen(name) + 3 < sizeof calls.names)
 		sprintf(calls.names + strlen(calls.names), "%s%s ", calls.names[0] ? "" : " ", name);
-	if (++calls.count != calls.fail_at)
+	calls.count++;
+	if (calls.count != calls.fail_at && !(calls.lasting && calls.fail_at &&
+					      calls.count > calls.fail_at))
 		return false;
 	snprintf(calls.failed, sizeof calls.failed, "%s%u", name, same);
 	errno = calls.error;
@@ -176,7 +179,7 @@ count_calls(void)
 /* run does the operation once, between count_calls() and calls.counting = false, and says whether it
  * went well: 0, or -1 with errno. MAY: the calls that may fail unheard, by name and number, a blank
  * around each; all of a name without a number may, or not. */
-static void
+static void __attribute__((unused))
 each_call_fails(const char *what, int (*run)(void), int error, const char *may)
 {
 	for (unsigned n = 1; n < 200; n++) {
