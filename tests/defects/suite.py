@@ -4,7 +4,8 @@
 
 usage: suite.py [SEED [COUNT]]   some that were noticed once must be noticed still; as TAP
        suite.py all              each of them; TABLE.md and noticed.txt anew
-       suite.py rest             those only that noticed.txt has not; adds to it
+       suite.py rest [KIND...]   those only that noticed.txt has not, with tests of these kinds
+                                 (unit, fault, applet, table, power; all); adds to it
        suite.py one WORDS        those with these words in their names, and what each test says
 
 seed.py finds the places, build.py makes one program with all defects in it, faults.py plays cases
@@ -40,7 +41,7 @@ TOP, BUILD, OUT = build.TOP, build.BUILD, build.OUT
 JOBS = 2 * (os.cpu_count() or 1)
 SECONDS = 60                    # for a test at most; a hang has been noticed
 TABLES = "exits messages spool wakes strain".split()
-MOST = {"unit": 20, "fault": 16, "applet": 6, "table": 2, "power": 4}  # of each kind, for a defect
+MOST = {"unit": 20, "fault": 16, "applet": 6, "table": 2, "power": 12}  # of each kind, for a defect
 NOTICED, EQUIVALENT = HERE + "/noticed.txt", HERE + "/equivalent.txt"
 PLACES = 4096
 
@@ -353,11 +354,12 @@ def make_all():
     return places
 
 
-def play_all(pool, places, only_rest):
+def play_all(pool, places, only_rest, kinds):
     seen = reached(pool, places, not only_rest)
     noticed = {n: t for n, t in read_pairs(NOTICED).items()
                if only_rest and n in set(map(seed.name_of, places))}
-    jobs = [(n, tests_for(p, seen)) for n, p in enumerate(places)
+    jobs = [(n, [t for t in tests_for(p, seen) if kind_of(t[0]) in kinds])
+            for n, p in enumerate(places)
             if seed.name_of(p) not in noticed]
     begun = time.monotonic()
     print(f"# {len(places)} defects, {len(jobs)} to be played", file=sys.stderr, flush=True)
@@ -451,7 +453,7 @@ def main(arguments):
         if arguments[0] == "one":
             result = play_one(pool, places, arguments[1])
         else:
-            result = play_all(pool, places, arguments[0] == "rest")
+            result = play_all(pool, places, arguments[0] == "rest", arguments[1:] or list(COST))
         pool.close()
         pool.join()
     return result
