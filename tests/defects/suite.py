@@ -217,7 +217,7 @@ def digest(*paths):
     return sum.hexdigest()
 
 
-def reached(pool, places, again):
+def reached(pool, places, again, kinds):
     """{test: (seconds, {place's name})}, of all that are right with the good program. Unless it is to
     be done again, what an earlier run saw counts for tests that stay as they are."""
     path = BUILD + "/defects/reached.json"
@@ -230,10 +230,11 @@ def reached(pool, places, again):
     tests = [*(t for t in unit_tests() if build.has_defects(f"{OUT}/unit/test_{t[5:]}")),
               *bats_tests(), *("table-" + t for t in TABLES), *power_tests()]
     faults = [t for t in known if kind_of(t) == "fault" and known[t][0] == fresh(t)]
-    if not faults:
+    if not faults and "fault" in kinds:
         for some in pool.imap_unordered(list_faults, fault_operations()):
             faults += some
     tests += faults
+    tests = [t for t in tests if kind_of(t) in kinds]
     missing = [t for t in tests if t not in known or known[t][0] != fresh(t)]
     print(f"# {len(tests)} tests, {len(missing)} to be recorded", file=sys.stderr)
     begun = time.monotonic()
@@ -243,7 +244,7 @@ def reached(pool, places, again):
             print(f"# {test}: {wrong}", file=sys.stderr, flush=True)
     print(f"# recorded in {time.monotonic() - begun:.0f} s", file=sys.stderr)
     with open(path, "w") as f:
-        json.dump({t: known[t] for t in tests}, f)
+        json.dump(known, f)
     return {t: (known[t][2], set(known[t][3])) for t in tests if not known[t][1]}
 
 
@@ -355,7 +356,7 @@ def make_all():
 
 
 def play_all(pool, places, only_rest, kinds):
-    seen = reached(pool, places, not only_rest)
+    seen = reached(pool, places, not only_rest, kinds)
     noticed = {n: t for n, t in read_pairs(NOTICED).items()
                if only_rest and n in set(map(seed.name_of, places))}
     jobs = [(n, [t for t in tests_for(p, seen) if kind_of(t[0]) in kinds])
@@ -382,7 +383,7 @@ def say(job):
 
 
 def play_one(pool, places, words):
-    seen = reached(pool, places, False)
+    seen = reached(pool, places, False, list(COST))
     jobs = [(n, test) for n, p in enumerate(places) if words in seed.name_of(p)
             for test, _ in tests_for(p, seen)]
     for number, test, wrong in pool.imap(say, jobs):

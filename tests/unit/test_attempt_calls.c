@@ -162,12 +162,12 @@ static void
 read_disk(void)
 {
 	const char *why;
-	int fd = spool_peek(&spool, 'Q', str_of(id));
+	struct spool_claim c;
 
-	assert_true(fd >= 0);
+	assert_int_equal(spool_peek(&spool, 'Q', str_of(id), &c), 0);
 	forget();
-	assert_int_equal(spool_read(fd, &disk.text, &disk.log, &disk.e, &disk.j, &why), 0);
-	close(fd);
+	assert_int_equal(spool_read(&c, &disk.text, &disk.log, &disk.e, &disk.j, &why), 0);
+	spool_release(&c);
 }
 
 static void

@@ -408,17 +408,17 @@ test_maildir(void **state)
 {
 	(void)state;
 	write_letter(900);
-	each_call_fails("to a new Maildir", run_new_maildir, EIO,
-			" openat9 close1 close3 close4 close5 close6 ");
-	each_call_fails("to a Maildir", run_next, EIO, " close2 close3 close4 close5 ");
+	/* A directory around it that cannot be opened to be synced passes. */
+	each_call_fails("to a new Maildir", run_new_maildir, EIO, " openat close fchmod ");
+	each_call_fails("to a Maildir", run_next, EIO, " openat close ");
+	each_call_fails("to a Maildir", run_next, ENOSPC, " openat close ");
 	each_call_interrupted("to a Maildir", run_next);
-	each_call_fails("to a Maildir", run_next, ENOSPC, " close2 close3 close4 close5 ");
 	moved_to = NULL;
-	each_call_fails("found in new", run_maildir_again, EIO, " openat5 close1 close2 close3 close4 close5 ");
+	each_call_fails("found in new", run_maildir_again, EIO, " openat close ");
 	moved_to = "cur/$(basename $f):2,S";
-	each_call_fails("found in cur", run_maildir_again, EIO, " openat5 close1 close2 close3 close4 close5 close6 ");
+	each_call_fails("found in cur", run_maildir_again, EIO, " openat close ");
 	moved_to = "tmp/";
-	each_call_fails("left in tmp", run_maildir_again, EIO, " openat5 close1 close2 close4 close5 close6 close7 ");
+	each_call_fails("left in tmp", run_maildir_again, EIO, " openat close ");
 }
 
 int

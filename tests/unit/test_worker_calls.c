@@ -69,7 +69,7 @@ test_talk(void **state)
 		payload.len = 0;
 		for (unsigned i = 0; i < (n ? 300000 : 3); i++)
 			buf_putc(&payload, 'x');
-		each_call_fails("a job", run, EIO, " close1 ");
+		each_call_fails("a job", run, EIO, " close1 sendmsg ");
 		each_call_interrupted("a job", run);
 	}
 	buf_free(&payload);
