@@ -67,6 +67,7 @@ run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge $B
 		power=tests/power/suite.py filesystems=tests/power/filesystems.py \
 		power=tests/power/suite.py defects='B=$(abspath $B) tests/defects/suite.py' \
 		callers=tests/callers/run interop=tests/interop/run
+		power=tests/power/suite.py callers=tests/callers/run interop=tests/interop/run
 
 # Power cuts: many more states than run-tests tries.
 power: $B/mtabox

@@ -6,6 +6,7 @@ usage: suite.py [SEED [COUNT]]   some that were noticed once must be noticed sti
        suite.py all              each of them; TABLE.md and noticed.txt anew
        suite.py rest [KIND...]   those only that noticed.txt has not, with tests of these kinds
                                  (unit, fault, applet, table, power; all); adds to it
+       suite.py table            TABLE.md anew, from noticed.txt and what an earlier run saw
        suite.py one WORDS        those with these words in their names, and what each test says
 
 seed.py finds the places, build.py makes one program with all defects in it, faults.py plays cases
@@ -170,7 +171,10 @@ class Player:
                 env={**os.environ, "INJECT": BUILD + "/inject", "MTABOX": good})
         self.faults.stdin.write(json.dumps(question).encode() + b"\n")
         self.faults.stdin.flush()
-        return json.loads(self.faults.stdout.readline() or '{"wrong": "broken", "seconds": 0}')
+        line = self.faults.stdout.readline()
+        if not line:  # it has ended
+            self.faults = None
+        return json.loads(line or '{"wrong": "", "seconds": 0}')
 
 
 player = None
@@ -449,6 +453,13 @@ def main(arguments):
     if not arguments or arguments[0].isdigit():
         seed_of_it, count = (*arguments, *("1", "40")[len(arguments):])
         return sample(seed_of_it, int(count))
+    if arguments[0] == "table":
+        places = build.seed_all()
+        with open(BUILD + "/defects/reached.json") as f:
+            seen = {test: (seconds, set(names)) for test, (_, _, seconds, names) in
+                    json.load(f).items()}
+        write_table(HERE + "/TABLE.md", places, read_pairs(NOTICED), read_pairs(EQUIVALENT), seen)
+        return 0
     places = make_all()
     with multiprocessing.Pool(JOBS, begin_player) as pool:
         if arguments[0] == "one":

@@ -70,6 +70,29 @@ stored(const struct outcome *o)
 	return o->verdict == DELIVERED ? 0 : -1;
 }
 
+/* What has changed since the last sync; at first all that an earlier attempt may have written. */
+static bool dirty, undone; /* the latter: of what an earlier attempt left */
+
+static void
+watch_syncs(const char *call)
+{
+	undone = strcmp(call, "fsync") &&
+		(undone || strcmp(call, "pwrite") == 0 || strcmp(call, "ftruncate") == 0);
+	if (strcmp(call, "fsync") == 0)
+		dirty = false;
+	else if (undone || strcmp(call, "write") == 0)
+		dirty = true;
+}
+
+static void
+begin_counting(void)
+{
+	calls.before = watch_syncs;
+	dirty = true;
+	undone = false;
+	count_calls();
+}
+
 /* --- mbox --- */
 
 static struct mbox_place place;
@@ -79,6 +102,8 @@ static int
 intend(void *ctx, const struct mbox_place *at)
 {
 	(void)ctx;
+	/* Of an earlier place nothing may come back once this one is known instead. */
+	assert_false(undone);
 	place = *at;
 	intended = true;
 	return 0;
@@ -102,9 +127,11 @@ deliver(void)
 {
 	struct mbox m;
 
-	count_calls();
+	begin_counting();
 	struct outcome o = mbox_deliver(&m, mbox_job());
 	int rc = stored(&o), err = errno;
+	if (rc == 0)
+		assert_false(dirty);
 	mbox_release(&m);
 	errno = err;
 	return rc;
@@ -328,7 +355,7 @@ put(void)
 		.content = {.head = buf_view(&letter), .fd = -1}, .retried = retried,
 	};
 
-	count_calls();
+	begin_counting();
 	struct outcome o = maildir_deliver(&job);
 	return stored(&o);
 }
