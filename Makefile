@@ -139,7 +139,6 @@ help:
 	@echo 'make test       set up, build, and run every test'
 	@echo 'make fault      every fault at every system call, as a table (some twenty minutes)'
 	@echo 'make power      power cuts: many more states of the disk than make test tries (half an hour)'
-	@echo 'make power      power cuts: ten times as many states of the disk as make test tries'
 	@echo 'make defects    each sync, lock and error check left out: which do the tests notice?'
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'
 	@echo 'make bench      what a message costs beside other mail systems (fetched); bench-table: into README.md;'

@@ -65,9 +65,7 @@ run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge $B
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
 		fault='INJECT=$(abspath $B/inject) tests/fault/suite.py' \
 		power=tests/power/suite.py filesystems=tests/power/filesystems.py \
-		power=tests/power/suite.py defects='B=$(abspath $B) tests/defects/suite.py' \
 		callers=tests/callers/run interop=tests/interop/run
-		power=tests/power/suite.py callers=tests/callers/run interop=tests/interop/run
 
 # Power cuts: many more states than run-tests tries.
 power: $B/mtabox
@@ -141,5 +139,4 @@ $B/bench/floor: tests/bench/floor.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(STATIC) -o $@ $<
 
-.PHONY: test stress run-tests fault power test-interop interop-matrix callers-table bench bench-table bench-recipients bench-mailq bench-memory bench-relay
-.PHONY: test stress run-tests fault power defects test-interop interop-matrix callers-table bench bench-mailq bench-memory bench-relay
+.PHONY: test stress run-tests fault power defects test-interop interop-matrix callers-table bench bench-table bench-recipients bench-mailq bench-memory bench-relay
