@@ -5,9 +5,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { SEED_MS = 20 * 1000 }; /* of patience with a kernel that has just booted */
 
 int64_t
 clock_ms(void)
@@ -57,24 +61,93 @@ clock_read(struct stamp *now)
 	now->believable = now->wall >= BUILD_TIME;
 }
 
+/* /dev/urandom, for a process that cannot open it any more; -1: not kept. */
+static int device = -1;
+
+static int
+open_device(void)
+{
+	return openat(AT_FDCWD, "/dev/urandom", O_RDONLY | O_CLOEXEC);
+}
+
+void
+clock_keep_random(void)
+{
+	char byte;
+
+	if (device < 0 && getrandom(&byte, 1, GRND_NONBLOCK) < 0 && errno != EAGAIN)
+		device = open_device();
+}
+
+/* From the kernel's generator; kernels before 3.17, and filters that do not know the call,
+ * have only the device. 0, or -1 with errno; EAGAIN: it has not been seeded. */
+static int
+draw(void *bytes, size_t len, unsigned flags)
+{
+	ssize_t n;
+
+	while ((n = getrandom(bytes, len, flags)) < 0 && errno == EINTR)
+		;
+	if (n < 0 && errno != EAGAIN) {
+		int fd = device < 0 ? open_device() : device;
+		n = fd < 0 ? -1 : read(fd, bytes, len);
+		if (fd >= 0 && fd != device)
+			close(fd);
+	}
+	return n == (ssize_t)len ? 0 : -1;
+}
+
+/* A bijection of either of the two: nothing that was in state gets lost. */
+static uint64_t
+stir(uint64_t state, uint64_t with)
+{
+	state = (state ^ with) * 0x9e3779b97f4a7c15;
+	return state ^ state >> 29;
+}
+
+/* Another number each time, whatever of it stands still: this process's own 128 bits from the
+ * kernel, its pid, both clocks, how often it was here. */
+static uint64_t
+differ(void)
+{
+	static uint64_t calls;
+	const unsigned char *own = (const void *)getauxval(AT_RANDOM);
+	struct timespec ts[2];
+	uint64_t state = stir((uint64_t)getpid(), ++calls);
+
+	for (size_t n = 0; own && n < 16; n++)
+		state = stir(state, own[n]);
+	clock_gettime(CLOCK_REALTIME, &ts[0]);
+	clock_gettime(CLOCK_MONOTONIC, &ts[1]);
+	for (size_t n = 0; n < 2; n++)
+		state = stir(stir(state, (uint64_t)ts[n].tv_sec), (uint64_t)ts[n].tv_nsec);
+	return stir(state, calls);
+}
+
 void
 clock_random(void *bytes, size_t len)
 {
 	unsigned char *p = bytes;
-	int64_t patience = clock_ms() + 5000;
+	uint64_t mixed = 0;
 
-	while (len > 0) {
-		ssize_t n = getrandom(p, len, GRND_NONBLOCK);
-		if (n > 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (n < 0 && errno == EAGAIN && clock_ms() < patience) {
-			nap(50);
-		} else if (n < 0 && errno != EINTR && errno != EAGAIN) {
-			break;
-		} else if (n < 0 && errno == EAGAIN) {
-			getrandom(p, len, GRND_INSECURE);
-			break;
-		}
+	memset(p, 0, len);
+	draw(p, len, GRND_INSECURE);
+	for (size_t n = 0; n < len; n++, mixed >>= 8) {
+		if (n % sizeof mixed == 0)
+			mixed = differ();
+		p[n] ^= (unsigned char)mixed;
 	}
+}
+
+int
+clock_secret(void *bytes, size_t len)
+{
+	int64_t patience = clock_ms() + SEED_MS;
+
+	while (draw(bytes, len, GRND_NONBLOCK)) {
+		if (errno != EAGAIN || clock_ms() >= patience)
+			return -1;
+		nap(50);
+	}
+	return 0;
 }

@@ -89,22 +89,30 @@ reach_prepare(struct reach *r, const struct conf *conf, const struct destination
 		die(EX_OSERR, "cannot give up root's rights:");
 	user_free(&nobody);
 	user_unload(&passwd);
+	clock_keep_random();
 	if (!sandbox_enter())
 		log_debug("this kernel has no seccomp: going on without");
 }
 
 /* --- one server -------------------------------------------------------------------------- */
 
-static void
-make_nonce(struct reach *r)
+/* For a login, if there is to be one. 0, or -1 with *why. */
+static int
+make_nonce(struct reach *r, struct outcome *why)
 {
 	unsigned char raw[NONCE];
 
-	clock_random(raw, sizeof raw);
+	if (r->talk->config.user.len == 0)
+		return 0;
+	if (clock_secret(raw, sizeof raw)) {
+		*why = outcome_make(TEMPFAIL, 3, 0, "the kernel gives no random bytes");
+		return -1;
+	}
 	for (size_t n = 0; n < sizeof raw; n++)
 		r->nonce[n] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 			[raw[n] & 63];
 	r->talk->config.nonce = (struct str){r->nonce, NONCE};
+	return 0;
 }
 
 static struct outcome
@@ -297,13 +305,12 @@ static bool
 converse(struct reach *r, const struct dns_address *a, struct outcome *why)
 {
 	log_debug("connecting to %.*s", STR_ARG(r->peer));
-	int fd = dial(r, a, why);
+	int fd = make_nonce(r, why) ? -1 : dial(r, a, why);
 	if (fd < 0) {
 		log_debug("%s", why->text);
 		r->talk->smtp.stumbled = false;
 		return false;
 	}
-	make_nonce(r);
 	*why = talk_run(r->talk, fd, buf_view(&r->peer));
 	return true;
 }

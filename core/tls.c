@@ -132,9 +132,10 @@ tls_open(int fd, struct str name, struct trust *trust, struct identity *me)
 	br_ssl_engine_set_x509(e, &trust->vtable);
 	/* Both directions at once: pipelined commands are written while replies wait. */
 	br_ssl_engine_set_buffer(e, t->buffer, sizeof t->buffer, 1);
-	/* BearSSL's own seeder wants /dev/urandom, which a sandbox has not. */
-	clock_random(seed, sizeof seed);
-	br_ssl_engine_inject_entropy(e, seed, sizeof seed);
+	/* BearSSL's own seeder wants /dev/urandom, which a sandbox has not; it is left to say
+	 * so where we have nothing either. */
+	if (clock_secret(seed, sizeof seed) == 0)
+		br_ssl_engine_inject_entropy(e, seed, sizeof seed);
 	explicit_bzero(seed, sizeof seed);
 	br_ssl_client_reset(&t->client, trust->address_len > 0 ? NULL : trust->name, 0);
 	return t;

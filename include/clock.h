@@ -14,8 +14,17 @@ void clock_read(struct stamp *now);
 /* Milliseconds since boot, for deadlines within one process. */
 int64_t clock_ms(void);
 
-/* Fills len bytes from the kernel's generator; waits for it to be seeded for at most a few
- * seconds at boot, then takes what it has. */
+/* Fills len bytes that no other call gets: an id's, a seed's. The kernel's generator and, since
+ * that may be missing or not yet seeded, process, clocks and a count. Never waits. */
 void clock_random(void *bytes, size_t len);
+
+/* Fills at most 256 bytes that nobody can guess, from the kernel's generator alone: waits some
+ * seconds for it to be seeded at boot. 0, or -1: there are none, and what needs them cannot be
+ * done. */
+int clock_secret(void *bytes, size_t len);
+
+/* For a process that is about to give up opening files: where the kernel has its generator in
+ * /dev/urandom alone, this keeps it open, across no fork. */
+void clock_keep_random(void);
 
 #endif

@@ -150,3 +150,33 @@ login() {
 	deferred a@x.example "AUTH SCRAM-SHA-1-PLUS as joe at 127.0.0.1 refused"
 	kept server 1
 }
+
+# --- what must not be guessed -----------------------------------------------------------------
+
+@test "a kernel without the call for random numbers: by /dev/urandom, from within the cage" {
+	strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+	knows_password 127.0.0.1
+	secure server mechanisms=SCRAM-SHA-256
+	relay "smtp+starttls://joe@127.0.0.1:$port"
+	post a@x.example
+	expect 0 timeout 60 strace -f -qqq -o /dev/null -e trace=getrandom -e inject=getrandom:error=ENOSYS \
+		"$MTABOX" deliver -q -C "$conf"
+	queue_is_empty
+	kept server 1
+	same "$(mechanisms)" SCRAM-SHA-256
+}
+
+@test "nor has it the device: no login, and the mail waits" {
+	needs_root 'a /dev of its own'
+	strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+	knows_password 127.0.0.1
+	secure server mechanisms=SCRAM-SHA-256
+	relay "smtp+starttls://joe@127.0.0.1:$port"
+	post a@x.example
+	expect 0 timeout 60 unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' sh \
+		strace -f -qqq -o trace -e trace=getrandom -e inject=getrandom:error=ENOSYS \
+		"$MTABOX" deliver -q -C "$conf"
+	spool_is Q
+	logged 'status=deferred (the kernel gives no random bytes)'
+	kept server 0
+}
