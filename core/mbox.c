@@ -161,20 +161,21 @@ put_quoted(struct pen *p, struct str in)
 }
 
 static void
-print_head(const struct mbox_job *job, bool newline, struct buf *out)
+print_head(const struct mbox_job *job, unsigned feeds, struct buf *out)
 {
 	struct str sender = job->sender.len > 0 ? job->sender : STR("MAILER-DAEMON");
 
-	buf_print(out, "%sFrom %.*s ", newline ? "\n" : "", STR_ARG(sender));
+	buf_str(out, str_upto(STR("\n\n"), feeds));
+	buf_print(out, "From %.*s ", STR_ARG(sender));
 	date_print_mbox(job->date, out);
 	buf_putc(out, '\n');
 	trace_print(job->sender, job->rcpt, out);
 }
 
-/* newline: one comes first, for a mailbox that does not end in one. 0; what take
- * returned; or -1 with errno: the content cannot be read. */
+/* feeds: that many line feeds come first, for a mailbox that does not end in an empty line.
+ * 0; what take returned; or -1 with errno: the content cannot be read. */
 static int
-produce(const struct mbox_job *job, bool newline, sink *take, void *ctx)
+produce(const struct mbox_job *job, unsigned feeds, sink *take, void *ctx)
 {
 	struct pen p = {.take = take, .ctx = ctx, .line_start = true};
 	struct source content = job->content;
@@ -182,7 +183,7 @@ produce(const struct mbox_job *job, bool newline, sink *take, void *ctx)
 	char chunk[4096];
 	ssize_t n = 0;
 
-	print_head(job, newline, &head);
+	print_head(job, feeds, &head);
 	int rc = put(&p, buf_view(&head));
 	buf_free(&head);
 	content.pos = 0;
@@ -339,29 +340,32 @@ lock(struct mbox *m, const struct mbox_job *job, struct outcome *o)
 	return 0;
 }
 
-/* Does the mailbox, cut at end, need a newline first? 1, 0, or -1 with errno. */
+/* How many line feeds does the mailbox, cut at end, need to end in an empty line? Without one
+ * readers may take the next From_ line for text. -1 with errno. */
 static int
-needs_newline(int fd, uint64_t end)
+missing_feeds(int fd, uint64_t end)
 {
-	char last = '\n';
+	char last[2] = "\n\n";
+	size_t n = end < sizeof last ? (size_t)end : sizeof last;
 
-	if (end > 0 && file_read_at(fd, &last, 1, (off_t)end - 1) < 0)
+	if (file_read_at(fd, last + sizeof last - n, n, (off_t)(end - n)) < 0)
 		return -1;
-	return last != '\n';
+	return last[1] != '\n' ? 2 : last[0] != '\n';
 }
 
 /* The same of what an earlier attempt put at start: what stands before it may have been
  * blanked since. */
 static int
-began_with_newline(int fd, uint64_t start)
+began_with_feeds(int fd, uint64_t start)
 {
-	char first[2] = "";
+	char first[4] = "";
+	int feeds = 0;
 
-	if (file_read_at(fd, first, sizeof first, (off_t)start) < 0)
+	if (file_read_at(fd, first, sizeof first - 1, (off_t)start) < 0)
 		return -1;
-	if (start > 0 && first[0] == '\n' && first[1] == from.ptr[0])
-		return 1;
-	return needs_newline(fd, start);
+	while (first[feeds] == '\n')
+		feeds++;
+	return first[feeds] == from.ptr[0] ? feeds : missing_feeds(fd, start);
 }
 
 /* What stands in the mailbox behind the place of an earlier attempt. */
@@ -481,8 +485,8 @@ recover(int fd, const struct mbox_job *job)
 		return 0;
 	uint64_t len = (uint64_t)st.st_size - was->start;
 	struct tail t = {.fd = fd, .start = was->start, .len = len};
-	int newline = began_with_newline(fd, t.start);
-	int rc = newline < 0 ? -1 : produce(job, newline, compare, &t);
+	int feeds = began_with_feeds(fd, t.start);
+	int rc = feeds < 0 ? -1 : produce(job, (unsigned)feeds, compare, &t);
 	if (rc < 0)
 		return -1;
 	if (rc == 0 && !t.holes)
@@ -512,11 +516,11 @@ append(int fd, const struct mbox_job *job, uint64_t start)
 {
 	char space[8192];
 	struct writer w;
-	int newline = needs_newline(fd, start);
+	int feeds = missing_feeds(fd, start);
 
 	writer_init(&w, fd, space, sizeof space);
-	if (newline < 0 || lseek(fd, (off_t)start, SEEK_SET) < 0 ||
-	    produce(job, newline, add, &w) || writer_flush(&w))
+	if (feeds < 0 || lseek(fd, (off_t)start, SEEK_SET) < 0 ||
+	    produce(job, (unsigned)feeds, add, &w) || writer_flush(&w))
 		return -1;
 	return sync_mail(fd, job, start);
 }

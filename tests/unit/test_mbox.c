@@ -260,26 +260,39 @@ test_large_content(void **state)
 	buf_free(&want);
 }
 
+/* Strict readers know a From_ line by the empty line before it. */
 static void
-test_missing_final_newline(void **state)
+test_missing_empty_line(void **state)
 {
-	struct trial t = trial(STR("\nx\n"));
+	static const struct { struct str before, feeds; } cases[] = {
+		{STR("From a\n\nno newline"), STR("\n\n")}, {STR("From a\n\nno empty line\n"), STR("\n")},
+		{STR("From a\n\nx\n\n"), STR("")}, {STR("x"), STR("\n\n")}, {STR("\n"), STR("")},
+	};
 
 	(void)state;
-	fill_box(STR("From a\n\nno newline"));
-	expect_delivered(&t);
-	expect_box(STR("From a\n\nno newline\n" HEAD "\nx\n\n"));
-	assert_int_equal(t.place.start, 18);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct trial t = trial(STR("\nx\n"));
+		struct buf want = {0};
+		fill_box(cases[i].before);
+		expect_delivered(&t);
+		buf_str(&want, cases[i].before);
+		buf_str(&want, cases[i].feeds);
+		buf_puts(&want, HEAD "\nx\n\n");
+		expect_box(buf_view(&want));
+		assert_int_equal(t.place.start, cases[i].before.len);
+		buf_free(&want);
+	}
 }
 
-/* Crash at every byte of what is written, before it with and without a final newline; what the
+/* Crash at every byte of what is written, before it with and without an empty line; what the
  * fragment looks like afterwards: cut short, or (after a power cut) full size with NULs. */
 static void
 test_fragment_is_replaced(void **state)
 {
 	static const struct { struct str before, ours; } cases[] = {
 		{STR(OTHER), STR(HEAD "\nFrom here\nsay From bob\n\n")},
-		{STR(OTHER "end"), STR("\n" HEAD "\nFrom here\nsay From bob\n\n")},
+		{STR(OTHER "end"), STR("\n\n" HEAD "\nFrom here\nsay From bob\n\n")},
+		{STR(OTHER "end\n"), STR("\n" HEAD "\nFrom here\nsay From bob\n\n")},
 		{STR(""), STR(HEAD "\nFrom here\nsay From bob\n\n")},
 	};
 
@@ -350,6 +363,7 @@ test_fragment_before_foreign_mail(void **state)
 				for (size_t i = 0; i < cut; i++)
 					buf_putc(&want, '\n');
 				buf_puts(&want, foreign[f]);
+				buf_puts(&want, f == 3 ? "\n" : "");
 				buf_puts(&want, ours);
 				assert_int_equal(t.place.start, st.st_size);
 			}
@@ -383,6 +397,7 @@ test_similar_mail_is_not_ours(void **state)
 		t.job.previous = (struct mbox_place){st.st_dev, st.st_ino, 0};
 		expect_delivered(&t);
 		buf_puts(&want, tails[i]);
+		buf_puts(&want, i == 3 ? "\n" : ""); /* an empty line is missing there */
 		buf_puts(&want, HEAD "Subject: From joe\nReceived: id 1\n\nsome text\n\n");
 		expect_box(buf_view(&want));
 		buf_free(&want);
@@ -860,7 +875,7 @@ main(void)
 		TEST(test_round_trip),
 		TEST(test_quoting),
 		TEST(test_large_content),
-		TEST(test_missing_final_newline),
+		TEST(test_missing_empty_line),
 		TEST(test_fragment_is_replaced),
 		TEST(test_fragment_before_foreign_mail),
 		TEST(test_similar_mail_is_not_ours),
