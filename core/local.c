@@ -58,7 +58,12 @@ intend(void *ctx, const struct mbox_place *place)
 	f.place[0] = place->device;
 	f.place[1] = place->inode;
 	f.place[2] = place->start;
-	return worker_send_wait(d->runner, &f) || wait_for_go(d) ? -1 : 0;
+	if (worker_send_wait(d->runner, &f) || wait_for_go(d))
+		return -1;
+	/* Without a journal (direct mode) nobody would find half a mail: if the runner dies we
+	 * go on as far as the verdict, which nobody takes then. */
+	sandbox_outlive();
+	return 0;
 }
 
 static struct outcome
@@ -400,7 +405,10 @@ local_run(const struct local_job *job, struct worker_link *runner)
 		f.kind = WORKER_EXPAND;
 		f.payload = buf_view(&d.expansion);
 	}
-	if (worker_send_wait(runner, &f) == 0 && f.outcome.verdict == DELIVERED)
+	/* Once somebody has the verdict, it is his to say what the mailbox holds. */
+	if (worker_send_wait(runner, &f))
+		mbox_take_back(&d.mbox);
+	else if (f.outcome.verdict == DELIVERED)
 		wait_for_go(&d);
 	mbox_release(&d.mbox);
 	_exit(EX_OK);

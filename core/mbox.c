@@ -542,15 +542,24 @@ mbox_deliver(struct mbox *m, const struct mbox_job *job)
 		struct mbox_place place = {st.st_dev, st.st_ino, start};
 		if (job->intend(job->ctx, &place))
 			return outcome_make(TEMPFAIL, 3, 0, "could not be recorded beforehand");
+		m->start = (off_t)start;
+		m->appended = true;
 		if (append(m->fd, job, start)) {
 			o = outcome_from_file(errno, "writing to", job->path);
-			/* If this fails too, the next attempt finds the fragment. */
-			if (ftruncate(m->fd, (off_t)start) == 0)
-				file_sync(m->fd);
+			mbox_take_back(m);
 			return o;
 		}
 	}
 	return outcome_make(DELIVERED, 0, 0, "delivered to %s", job->path);
+}
+
+void
+mbox_take_back(struct mbox *m)
+{
+	/* If this fails, the next attempt finds what is there. */
+	if (m->appended && ftruncate(m->fd, m->start) == 0)
+		file_sync(m->fd);
+	m->appended = false;
 }
 
 void

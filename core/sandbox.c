@@ -64,6 +64,12 @@ sandbox_follow(pid_t parent)
 		_exit(EX_TEMPFAIL);
 }
 
+void
+sandbox_outlive(void)
+{
+	prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+}
+
 /* The calls as they are: the C library's would tell all threads, of which there are none. On
  * 32-bit machines there are older ones, for ids of 16 bits. */
 #ifdef SYS_setresuid32

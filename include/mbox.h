@@ -34,6 +34,8 @@ struct mbox_job {
 struct mbox {
 	int fd;                      /* locked, or -1 */
 	char *dotlock;               /* its path, or NULL */
+	bool appended;               /* by this delivery, from start on */
+	off_t start;
 };
 
 /* Creates a missing mailbox (0600; as root O_EXCL and fchown to uid and gid): called before
@@ -48,6 +50,8 @@ int mbox_create(const char *path, uid_t uid, gid_t gid);
  * that reaches the end is cut off; one that other mail follows is blanked (its bytes become
  * line feeds); anything else is not ours and stays. */
 struct outcome mbox_deliver(struct mbox *m, const struct mbox_job *job);
+/* Before mbox_release, where nobody took the verdict: the mailbox is what it was. */
+void mbox_take_back(struct mbox *m);
 void mbox_release(struct mbox *m);
 
 #endif

@@ -27,6 +27,9 @@ void sandbox_drop_group(void);
  * (getppid() is another one). */
 void sandbox_follow(pid_t parent);
 
+/* From now on it is not: it has begun what only it can finish or take back. */
+void sandbox_outlive(void);
+
 /* For a relay worker, everything opened: no core dumps and no processes (rlimits; none on the
  * size of files, the log may be one), not dumpable, no_new_privs, Landlock without any path
  * where the kernel has it, and a seccomp filter that allows what smtp, tls, net, dns, worker

@@ -132,3 +132,28 @@ put_right() {
 	spool_is ''
 	delivered 1
 }
+
+# Without a journal there is nobody to find half a message.
+@test "deliver and -odd, ended in mid-append: the mailbox is what it was, and the next mail whole" {
+	can_trace
+	{ printf 'Subject: big\n\n'; seq 1 10000; } >new
+	for signal in TERM HUP KILL; do
+		for applet in deliver 'sendmail -odd'; do
+			printf 'From joe Thu Jan  1 00:00:00 1970\n\nold mail\n\n' >"mail/$me"
+			chmod 600 "mail/$me"
+			cp "mail/$me" old
+			strace -f -qqq -o /dev/null -P "$S/mail/$me" -e inject=write:delay_enter=1000000:when=3 \
+				"$MTABOX" $applet -C "$conf" "$me" <new 3>&- &
+			wait_for '[ "$(stat -c %s "mail/$me")" -gt "$(stat -c %s old)" ]'
+			# The caller's side of it.
+			kill -$signal "$(pgrep -o -P $!)"
+			wait_for '[ -z "$(processes "$S/mail")" ]'
+			wait $! && fail 'it was not ended'
+			cmp "mail/$me" old
+			[ ! -e "mail/$me.lock" ] || fail 'a .lock is left'
+			expect 0 deliver "$me" <new
+			delivered 2
+			tail -c "$(($(stat -c %s new) + 1))" "mail/$me" | cmp - <(cat new; echo)
+		done
+	done
+}
