@@ -290,6 +290,48 @@ note_rewritten(struct text_facts *facts, struct str fields)
 	}
 }
 
+/* What could not be read back must not be taken: aliases, rewriting and the configuration have
+ * all had their say in it. 0, or a status. */
+static int
+check_envelope(struct intake *i, struct str text)
+{
+	struct envelope back;
+	const char *why = "its envelope is over 16 MB";
+
+	if (text.len <= LIMIT_ENVELOPE && envelope_parse(text, &back, &why) == 0) {
+		envelope_free(&back);
+		return 0;
+	}
+	i->why->len = 0;
+	buf_print(i->why, "the message cannot be kept: %s, or is over a limit", why);
+	return EX_DATAERR;
+}
+
+/* 0, or a status. */
+static int
+create_draft(struct intake *i)
+{
+	if (spool_room(i->spool, i->why))
+		return EX_TEMPFAIL;
+	if (spool_create(i->spool, &i->now, &i->draft) == 0)
+		return 0;
+	int err = errno;
+	i->why->len = 0;
+	buf_print(i->why, "cannot create a file in %s: %s", i->spool->path, strerror(err));
+	return err == ENOSPC || err == EDQUOT ? EX_TEMPFAIL : EX_CANTCREAT;
+}
+
+static void
+write_head(struct intake *i, struct str envelope)
+{
+	writer_init(&i->body, i->draft.fd, i->out, sizeof i->out);
+	writer_add(&i->body, envelope);
+	writer_add(&i->body, buf_view(&i->header.fields));
+	if (i->header.facts.present)
+		writer_add(&i->body, STR("\n"));
+	writer_add(&i->body, buf_view(&i->header.line));
+}
+
 /* The header is over: the draft begins with envelope and header. 0, or a status. */
 static int
 begin_draft(struct intake *i)
@@ -299,27 +341,19 @@ begin_draft(struct intake *i)
 
 	if (status)
 		return status;
-	if (spool_room(i->spool, i->why))
-		return EX_TEMPFAIL;
-	if (spool_create(i->spool, &i->now, &i->draft)) {
-		int err = errno;
-		i->why->len = 0;
-		buf_print(i->why, "cannot create a file in %s: %s", i->spool->path, strerror(err));
-		return err == ENOSPC || err == EDQUOT ? EX_TEMPFAIL : EX_CANTCREAT;
-	}
 	if (i->header.changed)
 		note_rewritten(&i->text.facts, buf_view(&i->header.fields));
 	print_envelope(i, &head);
-	writer_init(&i->body, i->draft.fd, i->out, sizeof i->out);
-	writer_add(&i->body, buf_view(&head));
-	writer_add(&i->body, buf_view(&i->header.fields));
-	if (i->header.facts.present)
-		writer_add(&i->body, STR("\n"));
-	writer_add(&i->body, buf_view(&i->header.line));
+	status = check_envelope(i, buf_view(&head));
+	if (status == 0)
+		status = create_draft(i);
+	if (status == 0) {
+		write_head(i, buf_view(&head));
+		header_free(&i->header);
+		i->in_header = false;
+	}
 	buf_free(&head);
-	header_free(&i->header);
-	i->in_header = false;
-	return 0;
+	return status;
 }
 
 /* Message text, line ends settled: to the header's pass, what follows it to the draft. */

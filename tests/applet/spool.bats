@@ -130,6 +130,22 @@ check_journal() {
 	spool_is ''
 }
 
+@test "an address that could not be read back is not taken" {
+	local long=$(printf 'a%.0s' $(seq 990))
+	write_conf 'nullclient yes' 'smarthost smtp://127.0.0.1:1'
+	letter | expect 65 sendmail -odq "$long"
+	says 'a recipient in the envelope is no address'
+	spool_is ''
+	write_aliases "short: $long"
+	letter | expect 65 sendmail -odq short
+	printf 'MAIL FROM:<>\r\nRCPT TO:<%s>\r\nDATA\r\n\r\nx\r\n.\r\nQUIT\r\n' "$long" | expect 0 sendmail -bs -odq
+	prints '554 '
+	spool_is ''
+	send -odq "${long:0:980}"
+	spool_is Q
+	expect 0 mailq
+}
+
 @test "a draft that a crash left is swept; one that is being written is not" {
 	mkdir -m 700 spool
 	echo left >spool/T01lg5i62juh310vh

@@ -253,6 +253,109 @@ test_first_version(void **state)
 	}
 }
 
+static uint64_t seed;
+
+static unsigned
+below(unsigned n)
+{
+	seed = seed * 6364136223846793005 + 1442695040888963407;
+	return (unsigned)(seed >> 33) % n;
+}
+
+/* A random piece of an address, word or parameter; now and then one near the longest. */
+static struct str
+noise(char *space, size_t longest)
+{
+	static const char odd[] = "aZ0.-_+=/|!#'\"\\@ ,;:<>()[]\n\r\t\001\177\303\266\200\377";
+	static const char tame[] = "abcxyz0129.-";
+	bool wild = below(4) == 0;
+	size_t len = below(8) == 0 ? longest - below(8) : below(20);
+
+	for (size_t n = 0; n < len; n++)
+		space[n] = wild ? odd[below(sizeof odd - 1)] : tame[below(sizeof tame - 1)];
+	return (struct str){space, len};
+}
+
+/* As anybody may say it; what comes of it is canonical, or empty: no address. */
+static void
+make_address(struct buf *out, bool domain)
+{
+	char space[LIMIT_ADDRESS + 16];
+	struct buf said = {0};
+	const char *why;
+
+	if (below(3) == 0)
+		buf_print(&said, "\"%.*s\"", STR_ARG(noise(space, LIMIT_ADDRESS)));
+	else
+		buf_str(&said, noise(space, LIMIT_ADDRESS));
+	if (domain && below(4) > 0)
+		buf_print(&said, "@%.*s", STR_ARG(noise(space, 250)));
+	if (addr_parse(buf_view(&said), out, &why))
+		out->len = 0;
+	buf_free(&said);
+}
+
+/* Whatever the parts that are taken from outside were: what is printed can be read back. */
+static void
+test_what_is_printed_is_parsed(void **state)
+{
+	enum { RCPTS = 5 };
+	static char login[2000], name[2000], envid[2000], orcpt[RCPTS][2000];
+	struct buf address[RCPTS] = {{0}}, sender = {0}, out = {0};
+	struct envelope_rcpt list[RCPTS];
+	unsigned sound = 0, longest = 0, ids = 0;
+
+	(void)state;
+	for (seed = 1; sound < 20000;) {
+		struct envelope e = sample(), back;
+		const char *why;
+		size_t count = 0;
+		for (size_t n = 0; n < RCPTS; n++) {
+			bool alias = below(4) == 0;
+			address[n].len = 0;
+			make_address(&address[n], !alias);
+			if (address[n].len == 0)
+				continue;
+			list[count] = (struct envelope_rcpt){buf_view(&address[n]), alias, {0}};
+			struct str id = noise(orcpt[n] + 2, LIMIT_ORCPT - 2);
+			memcpy(orcpt[n], "x;", 2);
+			if (notify_set(&list[count].notify, NOTIFY_RCPT, STR("ORCPT"),
+				       (struct str){orcpt[n], id.len + 2}) == 0)
+				ids++;
+			list[count].notify.asks = below(16) & ~(unsigned)NOTIFY_NEVER;
+			longest += address[n].len > LIMIT_ADDRESS - 10;
+			count++;
+		}
+		if (count == 0)
+			continue;
+		sound++;
+		sender.len = 0;
+		make_address(&sender, true);
+		e.sender = buf_view(&sender);
+		e.login = noise(login, sizeof login);
+		e.name = noise(name, sizeof name);
+		e.notify = (struct notify){0};
+		notify_set(&e.notify, NOTIFY_MAIL, STR("ENVID"), noise(envid, LIMIT_ENVID));
+		e.rcpts = list;
+		e.rcpt_count = count;
+		out.len = 0;
+		print_whole(&e, &out);
+		if (envelope_parse(buf_view(&out), &back, &why))
+			fail_msg("%s:\n%s", why, buf_cstr(&out));
+		assert_int_equal(back.rcpt_count, count);
+		for (size_t n = 0; n < count; n++)
+			assert_true(str_eq(back.rcpts[n].address, list[n].address));
+		assert_true(str_eq(back.sender, e.sender));
+		assert_true(str_eq(back.notify.id, e.notify.id));
+		envelope_free(&back);
+	}
+	assert_true(longest > 100 && ids > 100);
+	for (size_t n = 0; n < RCPTS; n++)
+		buf_free(&address[n]);
+	buf_free(&sender);
+	buf_free(&out);
+}
+
 /* Replaces the first old in the sample's text, puts the right offset in, and parses. */
 static const char *
 damaged(const char *old, const char *new)
@@ -436,6 +539,7 @@ main(void)
 		cmocka_unit_test(test_null_sender_and_nobody),
 		cmocka_unit_test(test_words_stay_on_their_line),
 		cmocka_unit_test(test_first_version),
+		cmocka_unit_test(test_what_is_printed_is_parsed),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_cuts_and_flips),
 		cmocka_unit_test(test_is_address),
