@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "file.h"
 #include "clock.h"
+#include "io.h"
 #include "nap.h"
 
 #include <dirent.h>
@@ -64,7 +65,7 @@ write_all(int fd, struct str bytes, off_t offset)
 	while (bytes.len > 0) {
 		ssize_t n = offset < 0 ? write(fd, bytes.ptr, bytes.len) :
 					 pwrite(fd, bytes.ptr, bytes.len, offset);
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && io_again(fd, POLLOUT))
 			continue;
 		if (n <= 0) {
 			errno = n == 0 ? EIO : errno;

@@ -5,6 +5,17 @@
 #include <string.h>
 #include <unistd.h>
 
+bool
+io_again(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	if (errno != EAGAIN)
+		return errno == EINTR;
+	poll(&p, 1, -1);
+	return true;
+}
+
 void
 reader_init(struct reader *r, int fd, char *space, size_t cap)
 {
@@ -18,7 +29,7 @@ reader_bytes(struct reader *r, struct str *piece)
 
 	do
 		n = read(r->fd, r->space, r->cap);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && io_again(r->fd, POLLIN));
 	*piece = (struct str){r->space, n > 0 ? (size_t)n : 0};
 	return n > 0 ? 1 : (int)n;
 }
@@ -36,7 +47,7 @@ write_out(struct writer *w, struct str bytes)
 		ssize_t n = write(w->fd, bytes.ptr, bytes.len);
 		if (n > 0)
 			bytes = str_from(bytes, (size_t)n);
-		else if (n == 0 || errno != EINTR)
+		else if (n == 0 || !io_again(w->fd, POLLOUT))
 			w->error = n == 0 ? EIO : errno;
 	}
 }

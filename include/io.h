@@ -9,7 +9,12 @@
 
 #include "buf.h"
 
+#include <poll.h>
 #include <sys/types.h>
+
+/* Is a read or write that failed to be made again? Waits for fd where somebody made it
+ * non-blocking, as the other end of a terminal or socket may. */
+bool io_again(int fd, short events);
 
 struct reader {
 	int fd;

@@ -130,6 +130,41 @@ check_journal() {
 	spool_is ''
 }
 
+# The other end of a pipe, terminal or socket may have made it so.
+@test "standard input and output that do not block" {
+	expect 0 /usr/bin/python3 -ISB - "$MTABOX" "$conf" "$me" <<-'EOF'
+	import os, subprocess, sys
+	mtabox, conf, me = sys.argv[1:]
+	for applet in ["-odq", "-i", me], ["-bs", "-odq"]:
+	    there, out = os.pipe()
+	    words, said = os.pipe()
+	    os.set_blocking(there, False)
+	    os.set_blocking(said, False)
+	    p = subprocess.Popen([mtabox, "sendmail", "-C", conf, *applet], stdin=there, stdout=said)
+	    os.close(there)
+	    os.close(said)
+	    text = b"Subject: x\n\n" + b"line\n" * 50000
+	    if applet[0] == "-bs":
+	        text = b"NOOP\r\n" * 50000 + b"QUIT\r\n"
+	    # It has to wait for us, and then we for it.
+	    pid = os.fork()
+	    if pid == 0:
+	        while b"S" not in open(f"/proc/{p.pid}/stat", "rb").read().rpartition(b")")[2]:
+	            pass
+	        os.write(out, text[:6])
+	        with open(out, "wb") as f:
+	            f.write(text[6:])
+	        os._exit(0)
+	    os.close(out)
+	    os.waitpid(pid, 0) if applet[0] != "-bs" else None
+	    got = open(words, "rb").read()
+	    assert p.wait() == 0, p.returncode
+	    assert applet[0] != "-bs" or got.count(b"\n250 ") == 50000, got[-100:]
+	EOF
+	spool_is Q
+	same "$(grep -c '^line$' "$(message)")" 50000
+}
+
 @test "an address that could not be read back is not taken" {
 	local long=$(printf 'a%.0s' $(seq 990))
 	write_conf 'nullclient yes' 'smarthost smtp://127.0.0.1:1'
