@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -88,6 +89,7 @@ start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pi
 		sigset_t none;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		umask(077);
 		/* Ctrl-C and init's end of a service go to the whole group. Whether work in hand
 		 * is finished is the runner's to say; without it we are killed. */
 		signal(SIGTERM, SIG_IGN);

@@ -478,3 +478,13 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 	says "joe"
 	[ ! -e "$spool" ]
 }
+
+@test "a mailbox and a Maildir are their owner's, whatever the umask" {
+	(umask 0777; printf 'Subject: x\n\nx\n' >"$S/letter")
+	chmod 600 "$S/letter"
+	(umask 0777; expect 0 "$MTABOX" deliver -C "$conf" "$me" <"$S/letter")
+	delivered 1
+	same "$(stat -c %a "mail/$me")" 600
+	(umask 0777; expect 0 "$MTABOX" deliver -C "$conf" -O "mailbox=$S/mail/%u.d/" "$me" <"$S/letter")
+	same "$(stat -c %a "mail/$me.d" "mail/$me.d"/new/* | sort -u | paste -sd,)" 600,700
+}
