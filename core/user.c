@@ -69,9 +69,11 @@ void
 user_load(struct user_file *f)
 {
 	*f = (struct user_file){0};
-	if (file_load("/etc/passwd", PASSWD_MAX, &f->text) == 0)
+	int rc = file_load("/etc/passwd", PASSWD_MAX, &f->text);
+	if (rc == 0 && f->text.len > 0)
 		return;
-	f->error = errno;
+	/* An empty one is what a power cut or a full disk left: nothing is known then. */
+	f->error = rc ? errno : ENODATA;
 	buf_free(&f->text);
 }
 

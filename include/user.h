@@ -31,7 +31,8 @@ void user_unload(struct user_file *f);
 
 /* By name (case matters to the system; the exact name first, then without regard to case) or
  * by number. NO_FILE: no /etc/passwd; *u is then the user we run as, with the name asked for.
- * ERROR, with errno: it is there and cannot be read, so nothing is known; *u is empty. */
+ * ERROR, with errno: it is there and cannot be read, or is empty: nothing is known; *u is
+ * empty. */
 enum user_result user_by_name(const struct user_file *f, struct str name,
 			      struct user *u);
 /* Whose mail that is: by the whole name, or for user+detail by the user's. */

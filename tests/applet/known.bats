@@ -80,6 +80,18 @@ refused() {
 	spool_is Q
 }
 
+@test "an empty /etc/passwd, as a power cut leaves it: accepted, and kept until there is one" {
+	needs_root 'an /etc/passwd of its own'
+	: >passwd
+	letter | expect 0 with_passwd passwd "$MTABOX" sendmail -C "$conf" -odq root
+	expect 0 with_passwd passwd "$MTABOX" deliver -q -C "$conf" -O defer=yes
+	logged 'status=deferred (cannot read /etc/passwd: '
+	spool_is Q
+	flush
+	spool_is ''
+	delivered 1 root
+}
+
 @test "-bs: 550 to each such RCPT, the others go on" {
 	printf '%s\r\n' 'EHLO x' 'MAIL FROM:<joe@x.example>' 'RCPT TO:<no-one>' "RCPT TO:<$me>" \
 		'RCPT TO:<no-two@router.example>' 'RCPT TO:<ann@x.example>' DATA '' hi . QUIT |
