@@ -311,8 +311,6 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 
 	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY, false) || !attempt_begin(a))
 		return;
-	if (rcpt.kind == JOURNAL_ALIAS && !alias)
-		rcpt.kind = JOURNAL_ADDRESS;
 	route_print_address(&d->site->conf, route, &full);
 	attempt_content(a, n, &c);
 	struct local_job job = {

@@ -213,6 +213,13 @@ become_nobody(struct delivery *d, struct outcome *o)
 	return -1;
 }
 
+static struct outcome
+no_alias(const struct delivery *d, struct str name)
+{
+	return outcome_make(TEMPFAIL, 2, 4, "%s does not have %.*s any more",
+			    d->job->conf->aliases, STR_ARG(name));
+}
+
 /* Where the file has been edited meanwhile, its entry is expanded anew: those who are in
  * the message already do not get it again. */
 static struct outcome
@@ -231,8 +238,7 @@ deliver_alias_part(struct delivery *d)
 	} else {
 		user_free(&d->user);
 		if (!expand(d, file, r->address, path, &o))
-			o = outcome_make(TEMPFAIL, 2, 4, "%s does not have %.*s any more",
-					 path, STR_ARG(r->address));
+			o = no_alias(d, r->address);
 	}
 	buf_free(&target);
 	return o;
@@ -253,6 +259,14 @@ expand_alias(struct delivery *d)
 
 /* --- as the recipient ------------------------------------------------------------------- */
 
+/* It was an alias when the mail was taken: so the envelope says, which others that are to be
+ * looked up (who was expanded to, who gets a bounce) do not stand in. */
+static bool
+was_alias(const struct journal_rcpt *r)
+{
+	return r->kind == JOURNAL_ALIAS && r->parent == 0 && r->bounce == 0;
+}
+
 /* 0; -1 with *o: there is none. */
 static int
 find_user(struct delivery *d, struct outcome *o)
@@ -261,7 +275,10 @@ find_user(struct delivery *d, struct outcome *o)
 
 	addr_print_user(d->job->address, &name);
 	enum user_result who = user_of_mail(&d->passwd, buf_view(&name), &d->user);
-	if (who == USER_UNKNOWN)
+	/* A power cut or an editor may have emptied the aliases file: no reason to bounce. */
+	if (who == USER_UNKNOWN && was_alias(d->job->rcpt))
+		*o = no_alias(d, d->job->address);
+	else if (who == USER_UNKNOWN)
 		*o = outcome_make(PERMFAIL, 1, 1, "no such user here: %.*s",
 				  STR_ARG(d->job->address));
 	else if (who == USER_ERROR)
@@ -384,7 +401,9 @@ deliver(struct delivery *d)
 {
 	switch (d->job->rcpt->kind) {
 	case JOURNAL_ALIAS:
-		return expand_alias(d);
+		if (alias_has(d->job->aliases, d->job->address))
+			return expand_alias(d);
+		return deliver_to_user(d);
 	case JOURNAL_ALIAS_PART:
 		return deliver_alias_part(d);
 	default:

@@ -157,6 +157,32 @@ expands() {
 	delivered 1
 }
 
+@test "an aliases file that was emptied: what it had waits, and goes when it is there again" {
+	write_aliases "robot: |cat >$S/mail/robot" "$me: |x"
+	letter | expect 0 sendmail -odq robot "$me"
+	cp aliases kept
+	: >aliases
+	flush
+	logged "status=deferred ($S/aliases does not have robot any more)"
+	delivered 1
+	spool_is Q
+	cp kept aliases
+	flush
+	spool_is ''
+	has mail/robot 'Subject: test'
+}
+
+@test "a name in a .forward that was never an alias is no reason to wait" {
+	needs_root 'a name space of its own'
+	mkdir home
+	echo no-one >home/.forward
+	printf 'root:x:0:0::/nowhere:/bin/sh\nbob:x:0:0::%s:/bin/sh\n' "$S/home" >passwd
+	letter | expect 0 unshare -m sh -c 'mount --bind passwd /etc/passwd && exec "$@"' - \
+		"$MTABOX" sendmail -C "$conf" -odi -O forward=yes -f root bob
+	spool_is ''
+	logged 'no such user here: no-one'
+}
+
 @test "adminaddr: gets all local mail, after aliases" {
 	write_conf "adminaddr $me"
 	write_aliases 'one: two'
