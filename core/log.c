@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -135,11 +136,42 @@ log_open(const char *path)
 	return err ? -1 : 0;
 }
 
-static void
+void
+log_renew(const char *path)
+{
+	struct stat is, named;
+
+	if (out.fd >= 0 && path && *path && out.kind == SINK_FILE && fstat(out.fd, &is) == 0 &&
+	    lstat(path, &named) == 0 && is.st_ino == named.st_ino && is.st_dev == named.st_dev)
+		return;
+	if (out.fd >= 0 && !(path && *path) && out.kind == SINK_SYSLOG)
+		return;
+	log_open(path);
+}
+
+static int
 emit(int fd, const char *line, size_t len)
 {
-	while (write(fd, line, len) < 0 && errno == EINTR)
+	ssize_t n;
+
+	while ((n = write(fd, line, len)) < 0 && errno == EINTR)
 		;
+	return n < 0 ? -1 : 0;
+}
+
+/* To the log. A daemon that was started anew has another socket. */
+static void
+keep(const char *line, size_t len)
+{
+	if (out.fd >= 0 && (emit(out.fd, line, len) == 0 || errno == EAGAIN))
+		return;
+	if (out.kind != SINK_SYSLOG)
+		return;
+	if (out.fd >= 0)
+		close(out.fd);
+	out.fd = open_syslog();
+	if (out.fd >= 0)
+		emit(out.fd, line, len);
 }
 
 /* What stands before the text for this sink: "<22>", date and host as syslog's files have them,
@@ -185,11 +217,11 @@ log_vprint(enum log_level level, const char *fmt, va_list ap)
 	bool person = out.verbose || (level >= LOG_WARN && !out.detached);
 	if (out.kind == SINK_NONE && level > LOG_DEBUG)
 		log_open(NULL);
-	if (level > LOG_DEBUG && out.kind != SINK_STDERR && out.fd >= 0) {
+	if (level > LOG_DEBUG && out.kind != SINK_STDERR) {
 		size_t len = prefix(line, sizeof line, level);
 		len += fmt_print(line + len, sizeof line - len, "%s%s", text,
 				 out.kind == SINK_FILE ? "\n" : "");
-		emit(out.fd, line, len);
+		keep(line, len);
 	}
 	if (person || out.session >= 0) {
 		size_t len = fmt_print(line, sizeof line, "%s: %s\n", out.name, text);

@@ -362,6 +362,7 @@ site_reload(struct site *s)
 {
 	bool is_new = reload_conf(s);
 
+	log_renew(s->conf.log_file);
 	return reload_aliases(s) || is_new;
 }
 

@@ -44,6 +44,10 @@ void log_detach(void);
  * that path cannot be opened, and the system's log is used. */
 int log_open(const char *path);
 
+/* Opens it anew where it is not any more what path means: the file was renamed, as log rotation
+ * does, or another one is meant; or where the system's was not there. */
+void log_renew(const char *path);
+
 /* The descriptors of the open log and of log_session's file, or -1: what a child that closes
  * all others keeps. */
 int log_fd(void);

@@ -67,8 +67,8 @@ int site_load_users(struct site *s, alias_complain *complain, void *ctx);
 
 /* Reads configuration and aliases again if a file has changed since; waits up to two seconds
  * for one that has just been written, or is gone. A configuration that cannot be used, or is
- * empty or gone, and aliases that cannot be read change nothing; an error is said once. True:
- * something is new. */
+ * empty or gone, and aliases that cannot be read change nothing; an error is said once. The log
+ * is opened anew where its file has been renamed. True: something is new. */
 bool site_reload(struct site *s);
 
 /* Set-id, with rights that the caller has not: the environment and options that choose files

@@ -328,6 +328,25 @@ multiply() {
 	wait $! || fail "exit status $?"
 }
 
+@test "a log file that is rotated: the runner that stays writes to the new one" {
+	"$MTABOX" deliver -q15m -C "$conf" &
+	wait_for '[ -n "$(runner)" ]'
+	send "$me"
+	wait_for queue_is_empty
+	mv log log.1
+	cp log.1 before
+	kill -HUP $!
+	wait_for '[ -e log ]'
+	send "$me"
+	wait_for 'grep -q status=sent log'
+	cmp log.1 before
+	rm log
+	send "$me"
+	wait_for 'grep -q status=sent log'
+	kill $!
+	wait $! || fail "exit status $?"
+}
+
 @test "deliver -q beside another runner: tells it, and exits with 0" {
 	break_mailbox
 	send -odi "$me"

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: ISC */
+#include "fmt.h"
+#include "log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static char dir[32], file[48], old[48], socket_path[48];
+static unsigned opens; /* of files */
+
+/* The system's log is ours. */
+int
+connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct sockaddr_un ours = {.sun_family = AF_UNIX};
+
+	(void)len;
+	assert_string_equal(((const struct sockaddr_un *)sa)->sun_path, "/dev/log");
+	strcpy(ours.sun_path, socket_path);
+	return REAL(connect)(fd, (const struct sockaddr *)&ours, sizeof ours);
+}
+
+int
+openat(int at, const char *name, int flags, ...)
+{
+	va_list ap;
+
+	va_start(ap, flags);
+	mode_t mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
+	va_end(ap);
+	opens++;
+	if (strcmp(name, "/dev/kmsg") == 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	return REAL(openat)(at, name, flags, mode);
+}
+
+/* A syslog daemon's socket. */
+static int
+start_daemon(void)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	strcpy(sa.sun_path, socket_path);
+	unlink(socket_path);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&sa, sizeof sa), 0);
+	return fd;
+}
+
+static void
+expect_heard(int fd, const char *words)
+{
+	char line[2000];
+	ssize_t n = recv(fd, line, sizeof line - 1, 0);
+
+	assert_true(n > 0);
+	line[n] = '\0';
+	assert_non_null(strstr(line, words));
+}
+
+static void
+expect_lines(const char *path, unsigned want)
+{
+	char text[4000];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, sizeof text);
+	unsigned lines = 0;
+
+	close(fd);
+	for (ssize_t i = 0; i < n; i++)
+		lines += text[i] == '\n';
+	assert_int_equal(lines, want);
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/test_log.XXXXXX");
+	if (!mkdtemp(dir))
+		return -1;
+	fmt_print(file, sizeof file, "%s/log", dir);
+	fmt_print(old, sizeof old, "%s/log.1", dir);
+	fmt_print(socket_path, sizeof socket_path, "%s/socket", dir);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	unlink(file);
+	unlink(old);
+	unlink(socket_path);
+	return rmdir(dir);
+}
+
+/* --- tests --- */
+
+static void
+test_daemon_started_anew(void **state)
+{
+	int fd = start_daemon();
+
+	(void)state;
+	assert_int_equal(log_open(NULL), 0);
+	log_info("one");
+	expect_heard(fd, ": one");
+	close(fd);
+	log_info("nobody hears this");
+	log_info("nor this");
+	fd = start_daemon();
+	log_info("two");
+	expect_heard(fd, ": two");
+	/* In the moment between two of them there may be none; and one may be too busy. */
+	close(fd);
+	fd = start_daemon();
+	for (unsigned n = 0; n < 1000; n++)
+		log_info("three");
+	expect_heard(fd, ": three");
+	close(fd);
+}
+
+static void
+test_file_rotated(void **state)
+{
+	(void)state;
+	assert_int_equal(log_open(file), 0);
+	log_info("one");
+	opens = 0;
+	log_renew(file);
+	assert_int_equal(opens, 0);
+	assert_int_equal(rename(file, old), 0);
+	log_info("two");
+	expect_lines(old, 2);
+	log_renew(file);
+	log_info("three");
+	expect_lines(old, 2);
+	expect_lines(file, 1);
+	assert_int_equal(unlink(file), 0);
+	log_renew(file);
+	log_info("four");
+	expect_lines(file, 1);
+	log_renew(old);
+	log_info("five");
+	expect_lines(old, 3);
+}
+
+/* From no log at all to a daemon's, and from a file to it. */
+static void
+test_log_comes_later(void **state)
+{
+	(void)state;
+	log_open("");
+	log_info("nobody hears this");
+	log_renew("");
+	int fd = start_daemon();
+	log_renew("");
+	log_info("one");
+	expect_heard(fd, ": one");
+	log_renew(file);
+	log_info("two");
+	expect_lines(file, 1);
+	log_renew(NULL);
+	log_info("three");
+	expect_heard(fd, ": three");
+	opens = 0;
+	log_renew(NULL);
+	log_info("four");
+	expect_heard(fd, ": four");
+	close(fd);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_daemon_started_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_file_rotated, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_log_comes_later, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
