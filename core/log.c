@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { PATIENCE_MS = 1000 }; /* with who should read standard error */
 
 enum sink_kind { SINK_NONE, SINK_FILE, SINK_SYSLOG, SINK_KERNEL, SINK_STDERR };
 
@@ -21,8 +24,8 @@ static struct {
 	enum sink_kind kind;
 	int fd;
 	int session;
-	bool verbose, detached;
-} out = {"mtabox", "mtabox", "mtabox", "localhost", SINK_NONE, -1, -1, false, false};
+	bool verbose, detached, unread;
+} out = {"mtabox", "mtabox", "mtabox", "localhost", SINK_NONE, -1, -1, false, false, false};
 
 /* RFC 3164 priorities: facility mail (2), severities debug, info, warning, error. */
 static const unsigned char priority[] = {2 * 8 + 7, 2 * 8 + 6, 2 * 8 + 4, 2 * 8 + 3};
@@ -174,6 +177,18 @@ keep(const char *line, size_t len)
 		emit(out.fd, line, len);
 }
 
+/* Does anybody read standard error? What he has no room for is dropped, or the queue would stand
+ * still; in the foreground he is waited for first, but not again until he reads. (A pipe that takes
+ * anything takes PIPE_BUF bytes.) */
+static bool
+is_read(void)
+{
+	struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	out.unread = poll(&p, 1, out.detached || out.unread ? 0 : PATIENCE_MS) != 1;
+	return !out.unread;
+}
+
 /* What stands before the text for this sink: "<22>", date and host as syslog's files have them,
  * or nothing; then "tag/role[pid]: ". */
 static size_t
@@ -225,7 +240,7 @@ log_vprint(enum log_level level, const char *fmt, va_list ap)
 	}
 	if (person || out.session >= 0) {
 		size_t len = fmt_print(line, sizeof line, "%s: %s\n", out.name, text);
-		if (person)
+		if (person && is_read())
 			emit(STDERR_FILENO, line, len);
 		if (out.session >= 0)
 			emit(out.session, line, len);

@@ -6,6 +6,8 @@
  * A format that ends in ':' gets strerror(errno) appended. What is no printable character of
  * UTF-8 becomes '?', so no input can write a second line, or steer a terminal. Never fails, never
  * changes errno.
+ * A reader of standard error is waited for a second, and no more until he reads: what he has no
+ * room for is dropped.
  */
 #ifndef LOG_H
 #define LOG_H

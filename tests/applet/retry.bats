@@ -347,6 +347,21 @@ multiply() {
 	wait $! || fail "exit status $?"
 }
 
+@test "-v into a pipe that nobody reads: the queue goes on" {
+	for n in {1..150}; do letter | sendmail -odq "$me"; done
+	expect 0 timeout 60 /usr/bin/python3 -ISB - "$MTABOX" "$conf" "$me" <<-'EOF'
+	import subprocess, sys
+	mtabox, conf, me = sys.argv[1:]
+	p = subprocess.Popen([mtabox, "sendmail", "-C", conf, "-v", me], stdin=subprocess.PIPE,
+	                     stderr=subprocess.PIPE)
+	p.stdin.write(b"Subject: x\n\n" + b"x\n")
+	p.stdin.close()
+	subprocess.run(["sh", "-c", """until [ "$(grep -c status=sent log)" = 151 ]; do sleep .05; done"""])
+	EOF
+	wait_for queue_is_empty
+	delivered 151
+}
+
 @test "deliver -q beside another runner: tells it, and exits with 0" {
 	break_mailbox
 	send -odi "$me"

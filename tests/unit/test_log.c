@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -188,6 +189,50 @@ test_log_comes_later(void **state)
 	close(fd);
 }
 
+/* Nobody waits for who does not read, and what he does read is whole lines. */
+static void
+expect_no_wait(bool background)
+{
+	char text[2000];
+	int fds[2], status;
+	unsigned lines = 0;
+	ssize_t n;
+
+	memset(text, 'x', sizeof text);
+	assert_int_equal(pipe(fds), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		alarm(60); /* else it would wait for ever */
+		dup2(fds[1], STDERR_FILENO);
+		log_verbose(true);
+		if (background)
+			log_detach();
+		for (unsigned i = 0; i < 1000; i++)
+			log_info("%.*s", 10 + (int)i, text);
+		_exit(0);
+	}
+	close(fds[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	char last = '\n';
+	while ((n = read(fds[0], text, sizeof text)) > 0)
+		for (ssize_t i = 0; i < n; i++) {
+			lines += text[i] == '\n';
+			last = text[i];
+		}
+	close(fds[0]);
+	assert_true(lines > 50 && lines < 1000);
+	assert_int_equal(last, '\n');
+}
+
+static void
+test_nobody_reads(void **state)
+{
+	(void)state;
+	expect_no_wait(true);
+	expect_no_wait(false);
+}
+
 int
 main(void)
 {
@@ -195,6 +240,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_daemon_started_anew, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_rotated, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_log_comes_later, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nobody_reads, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,8 +45,8 @@ poll(struct pollfd *fds, nfds_t count, int ms)
 {
 	void (*act)(void) = during_wait;
 
-	(void)fds;
-	assert_int_equal(count, 0);
+	if (count > 0) /* log asks for standard error */
+		return (int)syscall(SYS_ppoll, fds, count, &(struct timespec){0, 0}, NULL, 8);
 	assert_in_range(ms, 1, 2000);
 	waits++;
 	during_wait = NULL;
