@@ -2,6 +2,7 @@
 #include "envelope.h"
 #include "limit.h"
 
+#include <string.h>
 
 /* A word of the spool file, and the fact for which it stands, by its place in its struct. */
 struct word {
@@ -114,8 +115,13 @@ envelope_print_rcpt(const struct envelope_rcpt *r, struct buf *out)
 void
 envelope_print_end(struct envelope *e, struct buf *out)
 {
+	struct buf fixed = {0};
+
 	buf_putc(out, '\n');
 	e->offset = out->len;
+	envelope_print_fixed(e, &fixed);
+	memcpy(out->ptr, fixed.ptr, ENVELOPE_FIXED);
+	buf_free(&fixed);
 }
 
 bool
