@@ -63,9 +63,9 @@ struct spool_draft {
 /* 0, or -1 with errno; nothing is left behind on failure. */
 int spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d);
 
-/* The commit: fixed (ENVELOPE_FIXED bytes) over the file's start where it is not there yet, fsync, rename to Q<id>,
- * fsync of the directory, in this order. 0: the message is safe and queued, the draft is
- * closed. -1 with errno: nothing was queued (the name was taken back where the directory
+/* The commit: fixed (ENVELOPE_FIXED bytes) over the file's start where it is not there yet,
+ * fsync, rename to Q<id>, fsync of the directory, in this order. 0: the message is safe and
+ * queued, the draft is closed. -1 with errno: nothing was queued (the name was taken back where the directory
  * could not be synced), draft removed. Among them EFBIG: an envelope over LIMIT_ENVELOPE;
  * EINVAL: the file's size is not offset and length. */
 int spool_commit(struct spool *s, struct spool_draft *d, struct str fixed);
@@ -114,8 +114,8 @@ enum spool_weight {
 int spool_append(struct spool *s, struct spool_claim *c, struct str lines,
 		 enum spool_weight weight);
 
-/* Ends a message: unlinks it (gone already is fine) and releases the claim. The directory is not synced: spool_sync
- * does that for many. 0, or -1 with errno (still claimed). */
+/* Ends a message: unlinks it (gone already is fine) and releases the claim. The directory is not
+ * synced: spool_sync does that for many. 0, or -1 with errno (still claimed). */
 int spool_remove(struct spool *s, struct spool_claim *c);
 int spool_sync(struct spool *s);
 

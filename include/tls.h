@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A TLS 1.2 (with TLS_LEGACY 1.0 to 1.2) client connection behind read, write and close: BearSSL over a non-blocking
- * socket that the caller polls. Never blocks.
+ * A TLS 1.2 (with TLS_LEGACY 1.0 to 1.2) client connection behind read, write and close: BearSSL
+ * over a non-blocking socket that the caller polls. Never blocks.
  */
 #ifndef TLS_H
 #define TLS_H
