@@ -40,23 +40,45 @@ struct event {
 
 /* Time */
 
-/* Moves j's newest moment and age on to at. The wall clock of another boot is compared with
- * that of the first boot that knew the time, never link by link: a boot in between that
- * believed in 2080 does not count. */
+static int64_t
+clamp(int64_t value, int64_t max)
+{
+	return value < 0 ? 0 : value < max ? value : max;
+}
+
+/* The boot of the newest line is over. Its wall clock, as it was in the end, dates the arrival:
+ * later than the boots before it did by as long as the device was off in between, if no clock
+ * lied. One that said 2080 is found out where the next one is right; else it counts for a day. */
+static void
+end_boot(struct journal *j)
+{
+	int64_t born = j->newest.wall - j->awake;
+
+	if (!j->newest.believable)
+		return;
+	if (!j->dated)
+		j->born = j->born_last = born;
+	j->dated = true;
+	j->off = clamp(born - j->born, j->off + clamp(born - j->born_last, LIMIT_TIME_OFF));
+	j->born_last = born;
+}
+
+/* Moves j's newest moment and age on to at. */
 static void
 advance(struct journal *j, const struct stamp *at)
 {
-	if (at->boot_id && at->boot_id == j->newest.boot_id) {
-		int64_t seconds = stamp_between(&j->newest, at);
-		j->awake = seconds < AGE_MAX - j->awake ? j->awake + seconds : AGE_MAX;
-	} else if (!j->dated && j->newest.believable) {
-		j->dated = true;
-		j->born = j->newest.wall - j->age;
-	}
+	bool known = at->boot_id && j->newest.boot_id;
+	int64_t seconds = known ? at->boot / 1000 : 0; /* it was there when this boot began */
+
+	if (known && at->boot_id == j->newest.boot_id)
+		seconds = stamp_between(&j->newest, at);
+	else
+		end_boot(j);
+	j->awake += clamp(seconds, AGE_MAX - j->awake);
 	j->newest = *at;
 	j->age = j->awake;
-	if (j->dated && at->believable && at->wall - j->born > j->age)
-		j->age = at->wall - j->born < AGE_MAX ? at->wall - j->born : AGE_MAX;
+	if (at->believable)
+		j->age += clamp(at->wall - j->awake - j->born, j->off);
 }
 
 int64_t

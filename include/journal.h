@@ -103,8 +103,9 @@ struct journal {
 	bool held;               /* by the runner, if it is held */
 	/* The rest is journal.c's own. */
 	int64_t awake;           /* seconds of the age that boot clocks have seen */
-	int64_t born;            /* the arrival by the wall clock, where dated: as the first */
-	bool dated;              /* boot that ended with a believable clock came to know it */
+	int64_t off;             /* and those between boots, as far as believed */
+	bool dated;              /* a boot has ended with a believable wall clock: */
+	int64_t born, born_last; /* the arrival as the first and the last such boot had it */
 	uint32_t *slots;         /* by hash: 1 + index of the newest recipient; then by namesake */
 	size_t hashed;           /* recipients that are in slots */
 };
@@ -117,9 +118,10 @@ void journal_free(struct journal *j);
 /* The same for lines that come behind all those folded so far: text must outlive *j, too. */
 void journal_fold_more(struct journal *j, struct str text);
 
-/* Seconds from arrival to now, as far as known: what boot clocks have seen, or more where the
- * wall clock of an earlier boot and that of now can be believed. A clock that was wrong for a
- * while leaves no trace once it is right. */
+/* Seconds from arrival to now, as far as known: what boot clocks have seen, and of each time
+ * between two boots LIMIT_TIME_OFF at most. One that only the wall clock of this boot tells of
+ * does not count before the next. A clock that was wrong for a while leaves no trace once it is
+ * right. */
 int64_t journal_age(const struct journal *j, const struct stamp *now);
 
 /* The same since r is a recipient: a bounce has an age of its own. */

@@ -24,6 +24,7 @@ enum {
 	LIMIT_JOURNAL = 8 << 20,
 	LIMIT_JOURNAL_LINE = 4096,
 	LIMIT_DEFERRAL_LINE = 200,     /* what a retry may cost the flash */
+	LIMIT_TIME_OFF = 24 * 3600,    /* seconds that a message ages while all is off */
 	LIMIT_OUTCOME_TEXT = 240,      /* words kept of why a recipient failed */
 	LIMIT_REPLY_LINE = 2048,       /* one line of an SMTP reply; RFC 5321 says 512 */
 	LIMIT_REPLY_LINES = 200,       /* lines of one reply */

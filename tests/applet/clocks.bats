@@ -231,10 +231,17 @@ wait_and_arrive() {
 	wait_and_arrive $today $today:9000:1 $((today + 60)):9060:1 $((today + 56 * year)):600:2 $((today + hour)):$((2 * hour)):3
 }
 
+@test "56 years on for hours, in a boot and in three: it gives nobody up" {
+	wait_and_arrive $today $today:9000:1 $((today + 60)):9060:1 $((today + 56 * year)):100:2 $((today + 56 * year + 200)):300:2 \
+		$((today + 56 * year + 4000)):4100:2 $((today + 56 * year + 4100)):4200:2
+	wait_and_arrive $today $today:9000:1 $((today + 56 * year)):100:2 $((today + 56 * year + 100)):200:2 \
+		$((today + 56 * year)):100:3 $((today + hour)):100:4 $((today + hour + 4000)):4100:4
+}
+
 @test "the first attempt after the clock was set, and of a boot, gives nobody up" {
 	wait_and_arrive $today $today:9000:1 $((today + 60)):9060:1 $((today + 120)):100:2 $((today + 56 * year)):7200:2 \
 		$((today + 2 * hour)):7260:2 $((today + 3 * hour)):10860:2
-	no_server
+	no_server 'queue_lifetime 1d'
 	born="$today 100 1"
 	submit a@x.example
 	try_at $((today + 10)) 110

@@ -895,7 +895,7 @@ age_after(const struct stamp *events, size_t count)
 static void
 test_age(void **state)
 {
-	const int64_t now = 1795341234, day = 86400, year = 365 * day;
+	const int64_t now = 1795341234, hour = 3600, day = 24 * hour, year = 365 * day;
 
 	(void)state;
 	/* Within a boot the wall clock does not matter. */
@@ -903,35 +903,57 @@ test_age(void **state)
 	assert_int_equal(AGE({now, 5000, 1, 1}, {now - 3 * day, 65000, 1, 1}), 60);
 	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 65000, 1, 1}), 60);
 	assert_int_equal(AGE({0, 5000, 1, 0}, {9, 6000, 1, 0}, {now, 65000, 1, 1}), 60);
-	/* Across boots it does, where it can be believed. */
-	assert_int_equal(AGE({now, 5000, 1, 1}, {now + day, 100, 2, 1}), day);
+	/* Across boots it does, where it can be believed, but not before the next. */
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + hour, 100, 2, 1}), 0);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + hour, 100, 2, 1},
+			     {now + hour, 100, 3, 1}), hour);
 	assert_int_equal(AGE({now, 5000, 1, 1}, {60, 100, 2, 0}, {70, 10100, 2, 0}), 10);
-	assert_int_equal(AGE({now, 5000, 1, 1}, {60, 100, 2, 0}, {now + day, 9100, 2, 1}), day);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {60, 100, 2, 0}, {now + hour, 9100, 2, 1},
+			     {now + hour, 100, 3, 1}), hour);
 	assert_int_equal(AGE({0, 5000, 1, 0}, {now, 100, 2, 1}, {now + 9, 9100, 2, 1}), 9);
-	assert_int_equal(AGE({0, 5000, 1, 0}, {now, 65000, 1, 1}, {now + day, 100, 2, 1}),
-			 day + 60);
+	assert_int_equal(AGE({0, 5000, 1, 0}, {now, 65000, 1, 1}, {now + hour, 100, 2, 1},
+			     {now + hour, 100, 3, 1}), hour + 60);
+	/* A boot's own time, too, before the first look at the message. */
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + hour, 600000, 2, 1}), 600);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + hour, 600000, 2, 1},
+			     {now + hour, 100, 3, 1}), hour);
+	/* Of each time a day at most. */
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 30 * day, 100, 2, 1},
+			     {now + 30 * day, 100, 3, 1}), day);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 30 * day, 100, 2, 1},
+			     {now + 30 * day + hour, 100, 3, 1},
+			     {now + 33 * day, 100, 4, 1}, {now + 33 * day, 100, 5, 1}),
+			 2 * day + hour);
 	/* A clock that was slow or ahead at arrival and right before the boot ended. */
 	assert_int_equal(AGE({now - year, 5000, 1, 1}, {now, 65000, 1, 1},
-			     {now + day, 100, 2, 1}), day + 60);
+			     {now + hour, 100, 2, 1}, {now + hour, 100, 3, 1}), hour + 60);
 	assert_int_equal(AGE({now + 56 * year, 5000, 1, 1}, {now, 65000, 1, 1},
-			     {now + day, 100, 2, 1}), day + 60);
-	/* A boot that believed in 2080 leaves no trace, set right or not. */
+			     {now + hour, 100, 2, 1}, {now + hour, 100, 3, 1}), hour + 60);
+	/* A boot that believed in 2080: neither for as long as it lasts, nor once it is set
+	 * right or another one knows better; of several a day. */
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100000, 2, 1},
+			     {now + 56 * year + 4000, 4100000, 2, 1}), 4100);
 	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100, 2, 1},
-			     {now + day, 60100, 2, 1}), day);
+			     {now + hour, 60100, 2, 1}, {now + hour, 100, 3, 1}), hour);
 	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100, 2, 1},
-			     {now + day, 100, 3, 1}), day);
+			     {now + hour, 100, 3, 1}), hour);
 	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100, 2, 1},
-			     {now + 56 * year, 60100, 2, 1}, {70, 10100, 3, 0}), 60);
+			     {now + 56 * year, 100, 3, 1}, {now + 56 * year, 100, 4, 1},
+			     {now + 56 * year, 100, 5, 1}), day);
+	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 56 * year, 100, 2, 1},
+			     {now + 56 * year, 60100, 2, 1}, {70, 10100, 3, 0}), 70);
 	assert_int_equal(AGE({now, 5000, 1, 1}, {now - year, 100, 2, 1},
-			     {now + day, 100, 3, 1}), day);
+			     {now + hour, 100, 3, 1}, {now + hour, 100, 4, 1}), hour);
 	/* A wall clock that went back across a boot: what the boot clocks saw. */
 	assert_int_equal(AGE({now, 5000, 1, 1}, {now + 60, 65000, 1, 1},
 			     {now - 3 * day, 100, 2, 1}, {now - 3 * day, 7100, 2, 1}), 67);
 	/* No boot id: only the wall clock is left. */
-	assert_int_equal(AGE({now, 5000, 0, 1}, {now + 60, 65000, 0, 1}), 60);
+	assert_int_equal(AGE({now, 5000, 0, 1}, {now + 60, 65000, 0, 1},
+			     {now + 60, 65000, 0, 1}), 60);
 	assert_int_equal(AGE({now, 5000, 0, 1}, {now + 56 * year, 5100, 0, 1},
 			     {now + 60, 65000, 0, 1}), 60);
-	assert_int_equal(AGE({0, 5000, 0, 0}, {now, 65000, 0, 1}, {now + 5, 70000, 0, 1}), 5);
+	assert_int_equal(AGE({0, 5000, 0, 0}, {now, 65000, 0, 1}, {now + 5, 70000, 0, 1},
+			     {now + 5, 70000, 0, 1}), 5);
 	/* Numbers that no clock shows. */
 	int64_t far = INT64_MAX / 4;
 	assert_true(AGE({-far, -far, 1, 1}, {far, far, 1, 1}, {far, -far, 1, 1},

@@ -183,9 +183,9 @@ test_expiry(void **state)
 	/* Never without an attempt, nor in the first hour of a boot. */
 	assert_false(EXPIRED(NOW(today + 7 * DAY, week, 1, 1), {today, 0, 1, 1}));
 	assert_false(EXPIRED(NOW(today + 7 * DAY, HOUR * 1000 - 1, 2, 1), {today, 0, 1, 1},
-			     {today + 9, 9000, 1, 1}));
+			     {today + 5 * DAY, 5LL * DAY * 1000, 1, 1}));
 	assert_true(EXPIRED(NOW(today + 7 * DAY, HOUR * 1000, 2, 1), {today, 0, 1, 1},
-			    {today + 9, 9000, 1, 1}));
+			    {today + 5 * DAY, 5LL * DAY * 1000, 1, 1}));
 	/* Clock steps within the boot: 1970 to now, 56 years on, 3 days back. */
 	assert_false(EXPIRED(NOW(today, 2 * HOUR * 1000, 1, 1), {20, 0, 1, 0},
 			     {30, 10000, 1, 0}));
@@ -201,6 +201,9 @@ test_expiry(void **state)
 			     {today + y56, 60000, 2, 1}));
 	assert_false(EXPIRED(NOW(today + DAY, 2 * HOUR * 1000, 3, 1), {today, 0, 1, 1},
 			     {today + y56, 60000, 2, 1}));
+	/* Nor for as long as it lasts. */
+	assert_false(EXPIRED(NOW(today + y56, DAY * 1000, 2, 1), {today, 0, 1, 1},
+			     {today + y56, 60000, 2, 1}, {today + y56, 2 * HOUR * 1000, 2, 1}));
 	/* A clock that never is set: what boots have seen of it counts. */
 	assert_false(EXPIRED(NOW(2 * HOUR, 2 * HOUR * 1000, 9, 0), {today, 0, 1, 1},
 			     {20, 10000, 2, 0}));
