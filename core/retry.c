@@ -39,7 +39,8 @@ elapsed_since(const struct stamp *last, const struct stamp *now)
 {
 	int64_t known = stamp_between(last, now), boot = now->boot;
 
-	if (last->boot_id && last->boot_id == now->boot_id)
+	/* A virtual machine that was set back remembers what has not been yet. */
+	if (last->boot_id && last->boot_id == now->boot_id && last->boot <= now->boot)
 		return known;
 	/* An unknown boot may be this one. */
 	if ((!last->boot_id || !now->boot_id) && last->boot <= now->boot)

@@ -98,6 +98,8 @@ test_clocks(void **state)
 		int64_t passed; /* seconds of the wait that count; MINUTE: due */
 	} cases[] = {
 		{"same boot", {today, 1000, 1, 1}, {today + 20, 21000, 1, 1}, 20},
+		{"same boot, set back", {today, 9000000, 1, 1}, {today, 21000, 1, 1}, 21},
+		{"same boot, set back, due", {today, 9000000, 1, 1}, {today, 81000, 1, 1}, 81},
 		{"same boot, due", {today, 1000, 1, 1}, {today + 90, 91000, 1, 1}, MINUTE + 30},
 		{"1970", {20, 1000, 1, 0}, {40, 21000, 1, 0}, 20},
 		{"2038", {0x7ffffff0, 1000, 1, 1}, {0x80000004, 21000, 1, 1}, 20},
