@@ -40,7 +40,7 @@ find(const struct crew *c, uint32_t key, const struct route *r, bool alone)
 {
 	for (size_t n = 0; n < c->slots; n++) {
 		struct crew_worker *w = &c->slot[n];
-		if (!w->pid || w->local || w->failed || w->alone != alone)
+		if (!w->pid || w->failed || (w->alone != alone && !w->local))
 			continue;
 		if (w->route.key == key && (!r || route_same(&w->route, r)))
 			return w;
@@ -51,16 +51,15 @@ find(const struct crew *c, uint32_t key, const struct route *r, bool alone)
 static bool
 takes_more(const struct crew_worker *w)
 {
-	return !w->alone && w->jobs < CREW_JOBS;
+	return !w->alone && !w->local && w->jobs < CREW_JOBS;
 }
 
 bool
 crew_has_room(const struct crew *c, uint32_t key, bool alone)
 {
-	bool local = key == ROUTE_LOCAL_KEY;
-	const struct crew_worker *w = local ? NULL : find(c, key, NULL, alone);
+	const struct crew_worker *w = find(c, key, NULL, alone);
 
-	return w ? takes_more(w) : (local ? c->locals : c->relays) < c->limit;
+	return w ? takes_more(w) : (key < ROUTE_LOCAL_KEY ? c->relays : c->locals) < c->limit;
 }
 
 /* A slot with a running child, or NULL. In the child: returns with *child as its end, and
@@ -123,6 +122,16 @@ destination(const struct conf *c, const struct route *r)
 	return to;
 }
 
+/* r outlives the message that it was found for. */
+static void
+set_route(struct crew_worker *w, const struct route *r)
+{
+	w->route = *r;
+	fmt_print(w->domain, sizeof w->domain, "%.*s", STR_ARG(r->domain));
+	w->route.domain = str_of(w->domain);
+	w->route.address = (struct str){0};
+}
+
 struct crew_worker *
 crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
 	   const struct outage_list *hosts, bool alone)
@@ -141,16 +150,13 @@ crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
 	}
 	if (w) {
 		w->alone = alone;
-		w->route = *r;
-		fmt_print(w->domain, sizeof w->domain, "%.*s", STR_ARG(r->domain));
-		w->route.domain = str_of(w->domain);
-		w->route.address = (struct str){0};
+		set_route(w, r);
 	}
 	return w;
 }
 
 struct crew_worker *
-crew_local(struct crew *c, const struct local_job *job)
+crew_local(struct crew *c, const struct route *r, const struct local_job *job)
 {
 	struct worker_link child;
 	pid_t pid = -1;
@@ -158,8 +164,10 @@ crew_local(struct crew *c, const struct local_job *job)
 
 	if (pid == 0)
 		local_run(job, &child);
-	if (w)
+	if (w) {
 		w->job[w->jobs++] = job->job;
+		set_route(w, r);
+	}
 	return w;
 }
 

@@ -168,7 +168,7 @@ dispatch_route(const struct dispatch *d, const struct attempt *a, size_t n)
 	/* A part's address says whose it is; the recipient is whose place it takes. */
 	while (r->kind == JOURNAL_ALIAS_PART || r->kind == JOURNAL_FORWARD_PART)
 		r = &a->journal.rcpts[r->parent - 1];
-	return (struct route){.kind = ROUTE_LOCAL, .key = ROUTE_LOCAL_KEY, .address = r->address};
+	return route_local(r->address);
 }
 
 /* In attempt.h's marks: in whose hands a recipient is. */
@@ -284,16 +284,25 @@ on_refusal(struct attempt *a, size_t n, struct str relay)
 	attempt_record(a, n, &o, relay);
 }
 
+/* Not to be tried now, and that is recipient n's verdict. */
+static bool
+is_dead(struct dispatch *d, struct attempt *a, size_t n, const struct route *r)
+{
+	const struct outcome *why = outage_find(&d->outages, r, clock_ms());
+
+	if (why)
+		attempt_record(a, n, why, (struct str){0});
+	return why != NULL;
+}
+
 static void
 assign_relay(struct dispatch *d, struct attempt *a, size_t n, const struct route *r)
 {
-	const struct outcome *dead = outage_find(&d->outages, r, clock_ms());
-	struct crew_worker *w = dead ? NULL :
+	if (is_dead(d, a, n, r))
+		return;
+	struct crew_worker *w =
 		crew_relay(&d->crew, &d->site->conf, r, &d->hosts, a->alone);
-
-	if (dead)
-		attempt_record(a, n, dead, (struct str){0});
-	else if (!w)
+	if (!w)
 		on_refusal(a, n, STR("none"));
 	else if (!crew_has_job(w, a->number) && attempt_begin(a))
 		send_job(d, a, n, w);
@@ -306,10 +315,16 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 {
 	struct journal_rcpt rcpt = a->journal.rcpts[n];
 	bool alias = is_alias(d, &rcpt);
+	struct route place = *route;
 	struct attempt_content c;
 	struct buf full = {0};
 
-	if (!crew_has_room(&d->crew, ROUTE_LOCAL_KEY, false) || !attempt_begin(a))
+	if (rcpt.part)
+		place.servers = rcpt.part;
+	else
+		place.servers = rcpt.kind == JOURNAL_ALIAS && !alias ? JOURNAL_ADDRESS : rcpt.kind;
+	if (is_dead(d, a, n, &place) || !crew_has_room(&d->crew, place.key, false) ||
+	    !attempt_begin(a))
 		return;
 	route_print_address(&d->site->conf, route, &full);
 	attempt_content(a, n, &c);
@@ -324,7 +339,7 @@ assign_local(struct dispatch *d, struct attempt *a, size_t n, const struct route
 		},
 		.retried = a->retried,
 	};
-	struct crew_worker *w = crew_local(&d->crew, &job);
+	struct crew_worker *w = crew_local(&d->crew, &place, &job);
 	if (w) {
 		w->alias = alias || rcpt.kind == JOURNAL_ALIAS_PART;
 		attempt_take(a, n, mark_of(w));
@@ -476,10 +491,13 @@ on_frame(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f
 	} else if (f->kind == WORKER_EXPAND && its_own && w->local) {
 		on_expand(a, w, f);
 	} else if (f->kind == WORKER_OUTCOME && its_own) {
-		w->keeps_lock = w->local && f->outcome.verdict == DELIVERED;
-		if (!w->local)
-			outage_end(&d->outages, &w->route);
 		struct outcome o = f->outcome;
+		w->keeps_lock = w->local && o.verdict == DELIVERED;
+		/* The mailbox itself: not its owner's quota, where less may fit. */
+		if (w->local && o.subject == 2 && o.detail == 0)
+			on_outage(d, &d->outages, &w->route, &o);
+		else
+			outage_end(&d->outages, &w->route);
 		o.passed = f->place[0] && o.verdict == DELIVERED;
 		attempt_record(a, f->number, &o, f->relay);
 	}

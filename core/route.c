@@ -2,15 +2,15 @@
 #include "route.h"
 #include "addr.h"
 
-/* FNV-1a, kept off the reserved keys and UINT32_MAX, by which others mean "not known". */
+/* FNV-1a, of keys from first to before end. */
 static uint32_t
-domain_key(struct str domain)
+key_between(uint32_t first, uint32_t end, struct str name)
 {
 	uint32_t h = 2166136261u;
 
-	for (size_t i = 0; i < domain.len; i++)
-		h = (h ^ (unsigned char)str_lower(domain.ptr[i])) * 16777619u;
-	return h % (UINT32_MAX - ROUTE_FIRST_KEY) + ROUTE_FIRST_KEY;
+	for (size_t i = 0; i < name.len; i++)
+		h = (h ^ (unsigned char)str_lower(name.ptr[i])) * 16777619u;
+	return h % (end - first) + first;
 }
 
 /* Without regard to case; '*' stands for any bytes, or none. */
@@ -68,6 +68,17 @@ servers_for(const struct conf *c, struct str sender)
 }
 
 struct route
+route_local(struct str address)
+{
+	struct str user = addr_local(address);
+
+	return (struct route){
+		.kind = ROUTE_LOCAL, .address = address, .domain = user,
+		.key = key_between(ROUTE_LOCAL_KEY, UINT32_MAX, user),
+	};
+}
+
+struct route
 route_find(const struct conf *c, struct str sender, struct str address)
 {
 	bool local = conf_is_local(c, addr_domain(address));
@@ -78,8 +89,7 @@ route_find(const struct conf *c, struct str sender, struct str address)
 	}
 	struct route r = {.address = address};
 	if (local && !c->nullclient) {
-		r.kind = ROUTE_LOCAL;
-		r.key = ROUTE_LOCAL_KEY;
+		r = route_local(address);
 	} else if (c->smarthost_count > 0 || c->nullclient) {
 		r.kind = ROUTE_SMARTHOST;
 		r.servers = servers_for(c, sender);
@@ -87,7 +97,7 @@ route_find(const struct conf *c, struct str sender, struct str address)
 	} else {
 		r.kind = ROUTE_MX;
 		r.domain = addr_domain(address);
-		r.key = domain_key(r.domain);
+		r.key = key_between(ROUTE_FIRST_KEY, ROUTE_LOCAL_KEY, r.domain);
 	}
 	return r;
 }

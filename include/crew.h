@@ -48,8 +48,10 @@ struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const st
 /* Whether there is likely to be room for mail of this key (route.h). */
 bool crew_has_room(const struct crew *c, uint32_t key, bool alone);
 
-/* Starts a delivery to a mailbox. NULL as above. */
-struct crew_worker *crew_local(struct crew *c, const struct local_job *job);
+/* Starts a delivery to a mailbox: of one recipient one at a time, for all but one would wait for
+ * its lock. NULL as above. */
+struct crew_worker *crew_local(struct crew *c, const struct route *r,
+			       const struct local_job *job);
 
 bool crew_has_job(const struct crew_worker *w, uint32_t job);
 /* The job is no longer w's. */

@@ -217,6 +217,36 @@ multiply() {
 	delivered 1
 }
 
+@test "who waits for a lock keeps one worker, and nobody else's mail" {
+	needs_root "two mailboxes"
+	write_conf 'workers 2'
+	touch "mail/$me"
+	exec 5<"mail/$me"
+	flock 5
+	for n in 1 2 3; do send -odq "$me"; done
+	send -odq daemon
+	send nobody 5<&-
+	wait_for '[ "$(mail_count daemon) $(mail_count nobody)" = "1 1" ]'
+	same "$(spool_states)" QQQ
+	is_empty "mail/$me"
+	exec 5<&-
+	wait_for queue_is_empty
+	delivered 3
+}
+
+@test "a mailbox that cannot be used is tried for one message, and the others wait" {
+	mkdir "mail/$me"
+	for n in 1 2 3; do send -odq "$me"; done
+	flush
+	spool_is QQQ
+	same "$(grep -c 'relay=local, .*status=deferred' log)" 1
+	same "$(grep -c 'relay=none, .*status=deferred' log)" 2
+	rmdir "mail/$me"
+	flush
+	spool_is ''
+	delivered 3
+}
+
 @test "a lock of another program is waited for: .lock" {
 	echo 12345 >"mail/$me.lock"
 	send "$me"

@@ -32,16 +32,16 @@ test_find(void **state)
 		const char *to, *told, *domain;
 	} cases[] = {
 		/* A device with mailboxes, by MX. */
-		{"", "joe", ROUTE_LOCAL, "joe", "joe@router.example", ""},
+		{"", "joe", ROUTE_LOCAL, "joe", "joe@router.example", "joe"},
 		{"", "joe@Router.Example", ROUTE_LOCAL, "joe@Router.Example",
-		 "joe@Router.Example", ""},
-		{"local_domains lan", "joe@lan", ROUTE_LOCAL, "joe@lan", "joe@lan", ""},
-		{"", "joe@localhost", ROUTE_LOCAL, "joe@localhost", "joe@localhost", ""},
+		 "joe@Router.Example", "joe"},
+		{"local_domains lan", "joe@lan", ROUTE_LOCAL, "joe@lan", "joe@lan", "joe"},
+		{"", "joe@localhost", ROUTE_LOCAL, "joe@localhost", "joe@localhost", "joe"},
 		{"", "joe@b.example", ROUTE_MX, "joe@b.example", "joe@b.example", "b.example"},
 		{"", "\"a@b c\"@b.example", ROUTE_MX, "\"a@b c\"@b.example", "\"a@b c\"@b.example",
 		 "b.example"},
 		/* With a smarthost. */
-		{"smarthost s.example", "joe", ROUTE_LOCAL, "joe", "joe@router.example", ""},
+		{"smarthost s.example", "joe", ROUTE_LOCAL, "joe", "joe@router.example", "joe"},
 		{"smarthost s.example", "joe@b.example", ROUTE_SMARTHOST, "joe@b.example",
 		 "joe@b.example", ""},
 		/* No users of its own. */
@@ -51,7 +51,7 @@ test_find(void **state)
 		 "c.example"},
 		{"adminaddr a@b.example\nsmarthost s.example", "root@localhost", ROUTE_SMARTHOST,
 		 "a@b.example", "a@b.example", ""},
-		{"adminaddr joe", "root", ROUTE_LOCAL, "joe", "joe@router.example", ""},
+		{"adminaddr joe", "root", ROUTE_LOCAL, "joe", "joe@router.example", "joe"},
 		/* Everything to the smarthost. */
 		{"nullclient\nsmarthost s.example", "joe", ROUTE_SMARTHOST, "joe",
 		 "joe@router.example", ""},
@@ -77,10 +77,11 @@ test_find(void **state)
 		assert_true(str_eq(r.domain, str_of(cases[i].domain)));
 		assert_int_equal(r.servers, r.kind == ROUTE_SMARTHOST);
 		if (r.kind == ROUTE_MX)
-			assert_true(r.key >= ROUTE_FIRST_KEY);
+			assert_in_range(r.key, ROUTE_FIRST_KEY, ROUTE_LOCAL_KEY - 1);
+		else if (r.kind == ROUTE_LOCAL)
+			assert_in_range(r.key, ROUTE_LOCAL_KEY, UINT32_MAX - 1);
 		else
-			assert_int_equal(r.key, r.kind == ROUTE_LOCAL ? ROUTE_LOCAL_KEY :
-							ROUTE_SMARTHOST_KEY + 1);
+			assert_int_equal(r.key, ROUTE_SMARTHOST_KEY + 1);
 		route_print_address(&c, &r, &told);
 		assert_string_equal(buf_cstr(&told), cases[i].told);
 		buf_free(&told);
