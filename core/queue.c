@@ -28,6 +28,7 @@ enum {
 	STOP_MS = 4000,    /* after SIGTERM: for final replies */
 	SWEEP_MS = 3600 * 1000, /* between two looks for drafts that nobody holds */
 	LONG_MS = 1000,    /* a sleep that memory is given back for */
+	YIELD_MS = 1000,   /* for others to take the lock that we could do without */
 };
 
 struct queue {
@@ -602,13 +603,20 @@ all_tried(const struct agenda *a)
 	return agenda_next_due(a, now) > now;
 }
 
+/* And with the lock no longer than that takes. */
+static bool
+is_for_one_pass(const struct queue *q)
+{
+	return q->conf->defer || q->options->yields;
+}
+
 /* But for workers that take their leave of servers. */
 static bool
 is_done(const struct queue *q)
 {
 	if (q->options->stay || q->dispatch.attempt_count > 0 || q->rescan)
 		return false;
-	return q->conf->defer ? all_tried(&q->agenda) : agenda_live(&q->agenda) == 0;
+	return is_for_one_pass(q) ? all_tried(&q->agenda) : agenda_live(&q->agenda) == 0;
 }
 
 static bool
@@ -683,7 +691,7 @@ run(struct queue *q)
 		if (dispatch_is_idle(&q->dispatch) && q->dispatch.attempts_made > 0)
 			hush(q);
 		/* Somebody may wait for the end of -q: no worker waits for more mail. */
-		if ((q->conf->defer || q->options->now) && is_done(q))
+		if ((is_for_one_pass(q) || q->options->now) && is_done(q))
 			dispatch_finish(&q->dispatch);
 		wait_and_listen(q);
 		record_progress(q);
@@ -706,6 +714,21 @@ is_wanted(const struct queue *q)
 				agenda_live(&q->agenda) > 0;
 }
 
+/* Until something is due, or has come: whoever brought it has a runner of his own, which has the
+ * lock by the time that we ask for it. */
+static void
+wait_outside(struct queue *q)
+{
+	struct pollfd fds[] = {
+		{.fd = q->watch.names, .events = POLLIN}, {.fd = q->watch.signals, .events = POLLIN},
+	};
+
+	hush(q);
+	if (nap_poll(fds, 2, poll_time(q)) > 0)
+		nap(YIELD_MS);
+	watch_read(&q->watch, on_event, q);
+}
+
 void
 queue_run(struct spool *s, int runner, const struct queue_options *o)
 {
@@ -725,6 +748,8 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 		watch_read(&q.watch, on_event, &q);
 		if (!q.conf->defer)
 			scan(&q);
+		if (o->yields && is_wanted(&q))
+			wait_outside(&q);
 		if (q.stop_due || !is_wanted(&q) ||
 		    spool_lock_runner(s, false, &q.runner) != SPOOL_OK)
 			break;

@@ -6,12 +6,16 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-/* What limits the first caller, a cron job perhaps, is not meant for the mail of all. */
+enum { FILES = 1024 }; /* open at the same time, at least */
+
+/* What limits the first caller, a cron job perhaps, is not meant for the mail of all: root's go
+ * altogether. */
 static void
 lift_limits(void)
 {
@@ -21,12 +25,40 @@ lift_limits(void)
 	struct rlimit r;
 
 	for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
+		rlim_t most = limits[n] == RLIMIT_NOFILE ? FILES : RLIM_INFINITY;
 		if (prlimit(0, limits[n], NULL, &r))
+			continue;
+		most = r.rlim_max < most ? most : r.rlim_max;
+		if (prlimit(0, limits[n], &(struct rlimit){most, most}, NULL) == 0)
 			continue;
 		r.rlim_cur = r.rlim_max;
 		prlimit(0, limits[n], &r, NULL);
 	}
 	setpriority(PRIO_PROCESS, 0, 0);
+}
+
+/* Whether we and the first process have different ones; false where that is not known. */
+static bool
+is_elsewhere(const char *own, const char *inits)
+{
+	struct stat a, b;
+
+	return stat(own, &a) == 0 && stat(inits, &b) == 0 && a.st_ino != b.st_ino;
+}
+
+/* Whether the caller may be confined to less than root is elsewhere: another network or other
+ * mounts than the system's, or no right to become a recipient. */
+static bool
+is_confined(void)
+{
+	/* linux/capability.h: CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID */
+	static const unsigned char needed[] = {0, 1, 3, 6, 7};
+
+	for (size_t n = 0; n < sizeof needed; n++)
+		if (prctl(PR_CAPBSET_READ, needed[n], 0, 0, 0) == 0)
+			return true;
+	return is_elsewhere("/proc/self/ns/net", "/proc/1/ns/net") ||
+	       is_elsewhere("/proc/self/ns/mnt", "/proc/1/ns/mnt");
 }
 
 /* In the background nobody waits for our descriptors, terminal or directory. */
@@ -70,6 +102,7 @@ runner_start(struct spool *s, const struct queue_options *o)
 	if (r != SPOOL_OK)
 		return r == SPOOL_BUSY ? 0 : -1;
 	background.hush = true;
+	background.yields = !o->stay && s->uid == 0 && is_confined();
 	pid = _Fork(); /* fork, without what it does for threads */
 	if (pid == 0) {
 		/* The caller's lock files and pipes above all. */

@@ -14,6 +14,7 @@ struct queue_options {
 	struct site *site;    /* read again when its files have changed */
 	bool stay;            /* do not exit when the queue is empty (-q15m) */
 	bool hush;            /* let go of standard error after the first attempts */
+	bool yields;          /* waits without the lock, which another runner may then take */
 	bool now;             /* everything counts as due in the first pass */
 	struct str first;     /* so do the messages of these ids, one behind the other */
 };

@@ -140,3 +140,56 @@ bare() { "$@" "$MTABOX" sendmail -C "$conf" -odi "$me"; }
 	same "$(awk '/^Max file size/ { print $4 == $5 }' "$limits")" 1
 	[ "$(id -u)" != 0 ] || same "$(awk '{ print $19 }' "/proc/$(runner)/stat")" 0
 }
+
+# A system whose first process can be looked at: in a process namespace, for as long as a test
+# lasts at most. system COMMAND...: in it.
+boot_system() {
+	needs_root 'namespaces, capabilities and limits'
+	unshare -m -p -f --mount-proc --kill-child sleep 60 3>&- &
+	booter=$!
+	wait_for 'init=$(pgrep -P $booter -x sleep)' || skip 'no namespaces here'
+	system unshare -n -m true || skip 'no namespaces here'
+}
+system() { nsenter -t "$init" -m -p "$@"; }
+
+@test "what confines the first caller does not confine the next one's mail" {
+	boot_system
+	local cage first
+	for cage in 'unshare -n' 'unshare -m' 'setpriv --bounding-set -setuid'; do
+		write_conf 'retry_min 1h' 'smarthost smtp://127.0.0.1:1'
+		letter | expect 0 system $cage "$MTABOX" sendmail -C "$conf" far@x.example
+		wait_for 'grep -q "status=deferred" log && [ -z "$(runner)" ]'
+		first=$(processes "$spool")
+		[ -n "$first" ] || fail "$cage: nobody waits with the mail"
+		letter | expect 0 system "$MTABOX" sendmail -C "$conf" far@y.example
+		wait_for '[ "$(grep -c "status=deferred" log)" = 2 ] && [ -n "$(runner)" ] &&
+			! [ -e "/proc/$first/exe" ]'
+		[ "$(runner)" != "$first" ]
+		end_processes
+		rm -r spool log
+	done
+	kill $booter
+}
+
+@test "a confined caller's mail is tried again, by whoever is there" {
+	boot_system
+	write_conf 'retry_min 1s' 'retry_max 1s'
+	mkdir "mail/$me"
+	letter | expect 0 system unshare -n "$MTABOX" sendmail -C "$conf" "$me"
+	wait_for '[ "$(grep -c "status=deferred" log)" -ge 3 ]'
+	rmdir "mail/$me"
+	wait_for queue_is_empty
+	delivered 1
+	wait_for is_over
+	kill $booter
+}
+
+@test "root's hard limits end with the caller" {
+	bash -c 'ulimit -n 20 && prlimit --pid $$ --nofile=30' 2>/dev/null || skip 'may not lift limits'
+	write_conf 'retry_min 1h' 'smarthost smtp://127.0.0.1:1'
+	letter | expect 0 bash -c 'ulimit -n 20 && ulimit -f 100 && exec "$@"' _ \
+		"$MTABOX" sendmail -C "$conf" far@x.example
+	wait_for '[ -n "$(runner)" ]'
+	same "$(awk '/^Max open files/ { print $4, $5 }' "/proc/$(runner)/limits")" '1024 1024'
+	same "$(awk '/^Max file size/ { print $4, $5 }' "/proc/$(runner)/limits")" 'unlimited unlimited'
+}
