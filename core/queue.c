@@ -336,6 +336,7 @@ start(struct queue *q, struct agenda_item *item)
 		break;
 	case SPOOL_ERROR:
 		item->refused = true;
+		item->busy = 0;
 		break;
 	case SPOOL_GONE:
 		agenda_drop(&q->agenda, id);

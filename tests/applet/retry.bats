@@ -202,6 +202,22 @@ multiply() {
 	delivered 1 daemon
 }
 
+@test "with defer the runner ends, also where what was locked turns out to be none of ours" {
+	write_conf 'defer yes'
+	send "$me"
+	exec 5<"$(message)"
+	flock 5
+	"$MTABOX" deliver -q -C "$conf" 5<&- 3>&- &
+	local runner=$!
+	second_passes
+	[ -e "/proc/$runner/exe" ]
+	ln "$(message)" elsewhere
+	exec 5<&-
+	wait_for '! [ -e "/proc/$runner/exe" ]'
+	logged 'not a file that we deliver'
+	delivered 0
+}
+
 # --- who may write to a mailbox -------------------------------------------------------------
 
 @test "a lock of another program is waited for: flock" {
