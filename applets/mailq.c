@@ -496,6 +496,7 @@ run(struct job *j)
 {
 	const struct conf *c = &j->site->conf;
 	int status = site_open_spool(j->site, &j->spool);
+	bool blind = false;
 
 	if (status)
 		return status;
@@ -504,10 +505,13 @@ run(struct job *j)
 	j->choice.states = j->verb->states;
 	if (choice_walk(&j->choice, &j->spool, visit, j)) {
 		log_error("cannot read the spool directory %s:", c->spooldir);
-		return EX_NOPERM;
+		blind = true;
 	}
+	/* What was done before that is done, and is said. */
 	settle(j);
-	if (j->count == 0 && choice_is_narrow(&j->choice)) {
+	if (blind) {
+		j->worst = j->worst < DENIED ? DENIED : j->worst;
+	} else if (j->count == 0 && choice_is_narrow(&j->choice)) {
 		log_error("no such message");
 		j->worst = NONE;
 	} else if (!j->verb->letter && (j->count || j->worst == DONE)) {
