@@ -250,7 +250,7 @@ print_verdicts(struct attempt *a, struct buf *out)
 	struct buf set = {0};
 
 	clock_read(&now);
-	journal_print_set(&a->journal, a->verdict_set, &set);
+	journal_print_set(&a->journal, a->verdict_set, a->verdict.verdict == TEMPFAIL, &set);
 	journal_print_outcome(&now, buf_view(&set), &a->verdict, out);
 	memset(a->verdict_set, 0, a->journal.count);
 	a->verdicts = 0;
@@ -565,7 +565,7 @@ attempt_add_bounce(struct attempt *a)
 			     (j->rcpts[n].bounce != 0) == of_bounce;
 	if (target.len) {
 		clock_read(&now);
-		journal_print_set(j, covered, &set);
+		journal_print_set(j, covered, false, &set);
 		journal_print_bounce(&now, buf_view(&set), target, &lines);
 		append(a, buf_view(&lines), SYNCED);
 	}

@@ -185,11 +185,12 @@ is_all_pending(const struct journal *j, const unsigned char *mark)
 }
 
 void
-journal_print_set(const struct journal *j, const unsigned char *mark, struct buf *out)
+journal_print_set(const struct journal *j, const unsigned char *mark, bool star,
+		  struct buf *out)
 {
 	const char *comma = "";
 
-	if (is_all_pending(j, mark)) {
+	if (star && is_all_pending(j, mark)) {
 		buf_putc(out, '*');
 		return;
 	}

@@ -149,9 +149,11 @@ void journal_visit_told(const struct journal *j, const struct journal_rcpt *r,
 bool journal_has_ancestor(const struct journal *j, size_t n, enum journal_kind kind,
 			  struct str address);
 
-/* "0,2-4" for the indices whose mark[i] != 0, of which there is at least one. "*" when those
- * are all that are pending and no others. */
-void journal_print_set(const struct journal *j, const unsigned char *mark, struct buf *out);
+/* "0,2-4" for the indices whose mark[i] != 0, of which there is at least one. With star "*" when
+ * those are all that are pending and no others: not for what is final, since with a line before
+ * it that rots later, that would be of others as well. */
+void journal_print_set(const struct journal *j, const unsigned char *mark, bool star,
+		       struct buf *out);
 /* Sets mark[i] for each index of a printed set ("*": all pending). 0; -1: malformed or out
  * of range, mark then undefined. */
 int journal_parse_set(struct str set, const struct journal *j, unsigned char *mark);

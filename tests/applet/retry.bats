@@ -202,6 +202,15 @@ multiply() {
 	delivered 1 daemon
 }
 
+@test "a final verdict names its recipients: no other line's damage makes it another's" {
+	needs_root "two mailboxes"
+	mkdir "mail/$me"
+	send -odq -N success daemon
+	flush
+	grep -qE '^sent ([^ ]+ ){4}0 2\.0\.0 ' "$(message)" || fail "$(cat "$(message)")"
+	grep -qE '^deferred ([^ ]+ ){4}\* ' "$(message)" || fail "$(cat "$(message)")"
+}
+
 @test "with defer the runner ends, also where what was locked turns out to be none of ours" {
 	write_conf 'defer yes'
 	send "$me"

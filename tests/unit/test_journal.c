@@ -762,7 +762,7 @@ test_many(void **state)
 	journal_fold((struct str){0}, &many, &j);
 	for (size_t i = 0; i < MANY; i += 2)
 		mark[i] = 1;
-	journal_print_set(&j, mark, &set);
+	journal_print_set(&j, mark, true, &set);
 	journal_print_outcome(&now, buf_view(&set), &o, &log);
 	journal_print_bounce(&now, buf_view(&set), STR("alice@router.example"), &log);
 	journal_free(&j);
@@ -843,7 +843,7 @@ test_sets(void **state)
 		for (size_t k = 0; k < 5; k++)
 			mark[k] = sets[i].marks[k] == '1';
 		out.len = 0;
-		journal_print_set(&j, mark, &out);
+		journal_print_set(&j, mark, true, &out);
 		assert_string_equal(buf_cstr(&out), sets[i].set);
 		memset(back, 0xff, sizeof back);
 		assert_int_equal(journal_parse_set(buf_view(&out), &j, back), 0);
