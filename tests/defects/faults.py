@@ -3,16 +3,14 @@
 """Cases of tests/fault for one program after another: asked on standard input, answered on standard
 output, a line of JSON each. Run enclosed (see the suite there).
 
-    {"list": OPERATION, "program": P}     the cases that make run-tests plays: [[...], ...]
-    {"case": [...], "program": P}         {"wrong": what is wrong or "", "seconds": ...}
-    {"calls": OPERATION, ...}             the cases of an undisturbed run, all of them
+    {"list": OPERATION}                 its errors that make run-tests chooses: [[...], ...]
+    {"case": [...], "program": P}       {"wrong": what is wrong or ""}
 """
 import json
 import os
 import shutil
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fault"))
 import suite
@@ -20,30 +18,32 @@ import suite
 
 class Player:
     def __init__(self, directory, good):
-        self.box, self.good, self.said = suite.Box(directory), good, {}
+        self.box, self.good, self.undisturbed = suite.Box(directory), good, {}
 
-    def undisturbed(self, name):
-        """With the good program, which also makes what is queued."""
-        if name not in self.said:
+    def begin(self, name):
+        """Trace and words of the good program, which also makes what is queued."""
+        if name not in self.undisturbed:
             suite.MTABOX = self.good
-            self.said[name] = suite.undisturbed(self.box, suite.BY_NAME[name])
-        return self.said[name]
+            self.undisturbed[name] = suite.undisturbed(self.box, suite.BY_NAME[name])
+        return self.undisturbed[name]
 
-    def cases(self, name):
-        return list(dict.fromkeys(suite.cases_of(suite.BY_NAME[name], self.undisturbed(name)[0])))
+    def list(self, name):
+        """Not the kills: where one is killed, no call has failed."""
+        faults = list(dict.fromkeys(suite.faults_of(self.begin(name)[0])))
+        chosen, _ = suite.choose(suite.BY_NAME[name], faults, "1", False)
+        return [(name, *f) for f in chosen if f.fault not in suite.KILLS]
+
+    def play(self, program, name, *fault):
+        _, said = self.begin(name)
+        suite.MTABOX = program
+        case = suite.Case(name, (suite.Fault(*fault),))
+        result, _ = suite.run_case(self.box, case, said)
+        return {"wrong": "" if result in suite.FINE else result}
 
     def answer(self, ask):
-        begun = time.monotonic()
         if "list" in ask:
-            operation = suite.BY_NAME[ask["list"]]
-            return suite.choose(operation, self.cases(ask["list"]), "1")
-        if "calls" in ask:
-            return self.cases(ask["calls"])
-        case = suite.Case(*ask["case"])
-        said = self.undisturbed(case.operation)[1]
-        suite.MTABOX = ask["program"]
-        wrong, _ = suite.run_case(self.box, case, said)
-        return {"wrong": wrong, "seconds": time.monotonic() - begun}
+            return self.list(ask["list"])
+        return self.play(ask["program"], *ask["case"])
 
 
 def main(good):
@@ -57,7 +57,7 @@ def main(good):
             try:
                 answer = player.answer(json.loads(line))
             except suite.Wrong as wrong:
-                answer = {"wrong": f"broken {wrong}", "seconds": 0}
+                answer = {"wrong": f"broken {wrong}"}
             print(json.dumps(answer), flush=True)
     finally:
         player.box.close()

@@ -5,7 +5,9 @@
 usage: suite.py [SEED [COUNT]]   some that were noticed once must be noticed still; as TAP
        suite.py all              each of them; TABLE.md and noticed.txt anew
        suite.py rest [KIND...]   those only that noticed.txt has not, with tests of these kinds
-                                 (unit, fault, applet, table, power; all); adds to it
+                                 (unit, fault, applet, table, power; all) that they have not
+                                 been shown before; adds to it
+       suite.py record [KIND...] only what tests come by
        suite.py table            TABLE.md anew, from noticed.txt and what an earlier run saw
        suite.py one WORDS        those with these words in their names, and what each test says
 
@@ -39,11 +41,14 @@ import build
 import seed
 
 TOP, BUILD, OUT = build.TOP, build.BUILD, build.OUT
-JOBS = 2 * (os.cpu_count() or 1)
+JOBS = int(os.environ.get("DEFECT_JOBS", 2 * (os.cpu_count() or 1)))
 SECONDS = 60                    # for a test at most; a hang has been noticed
 TABLES = "exits messages spool wakes strain".split()
-MOST = {"unit": 20, "fault": 16, "applet": 6, "table": 2, "power": 12}  # of each kind, for a defect
+# Bats files that need what not every machine has, or take long.
+OTHERS = "memory monitor readers service".split()
+MOST = {"unit": 20, "fault": 16, "applet": 12, "table": 2, "power": 12}  # of each kind, for a defect
 NOTICED, EQUIVALENT = HERE + "/noticed.txt", HERE + "/equivalent.txt"
+REACHED, TRIED = BUILD + "/defects/reached.json", BUILD + "/defects/tried.json"
 PLACES = 4096
 
 
@@ -55,7 +60,7 @@ def kind_of(test):
 
 def bats_tests():
     for name in sorted(os.listdir(TOP + "/tests/applet")):
-        if name.endswith(".bats"):
+        if name.endswith(".bats") and name[:-5] not in OTHERS:
             with open(f"{TOP}/tests/applet/{name}") as f:
                 for what in re.findall(r"(?m)^@test '([^']*)'|^@test \"([^\"]*)\"", f.read()):
                     yield f"applet-{name[:-5]}: {''.join(what)}"
@@ -119,7 +124,7 @@ class Player:
     def run(self, test, defect=None, usual=SECONDS):
         """What is wrong, or ""; the seconds it took, which are usually as many. Without a defect,
         self.seen() is the record."""
-        begun, limit = time.monotonic(), min(SECONDS, 10 + 3 * int(usual))
+        begun, limit = time.monotonic(), min(SECONDS, 4 + 3 * int(usual + 1))
         if defect is None:
             self.clear()
         kind, name = kind_of(test), test.partition("-")[2].partition(":")[0]
@@ -160,7 +165,7 @@ class Player:
         case = test.split(" ")[1:]
         case = [case[0], case[1], int(case[2]), case[3], int(case[4])]
         answer = self.ask({"case": case, "program": self.program("mtabox.full", defect)})
-        return "" if answer["wrong"] == "-" else answer["wrong"]
+        return answer["wrong"]
 
     def ask(self, question):
         if not self.faults:
@@ -174,7 +179,7 @@ class Player:
         line = self.faults.stdout.readline()
         if not line:  # it has ended
             self.faults = None
-        return json.loads(line or '{"wrong": "", "seconds": 0}')
+        return json.loads(line or '{"wrong": ""}')
 
 
 player = None
@@ -196,6 +201,7 @@ def record(test):
 def list_faults(operation):
     answer = player.ask({"list": operation})
     if isinstance(answer, dict):
+        print(f"# fault {operation}: {answer['wrong']}", file=sys.stderr, flush=True)
         return []
     return [" ".join(["fault", *map(str, case)]) for case in answer]
 
@@ -207,8 +213,8 @@ def play(job):
         wrong, _ = player.run(test, number, usual)
         # Those with a clock in them may fail for reasons of their own; not twice.
         if wrong and (kind_of(test) == "unit" or player.run(test, number, usual)[0]):
-            return number, test, wrong
-    return number, None, None
+            return (number, test, wrong), ()
+    return (number, None, None), [test for test, _ in tests]
 
 
 # --- which test comes by which place --------------------------------------------------------------
@@ -221,35 +227,50 @@ def digest(*paths):
     return sum.hexdigest()
 
 
+def load(path):
+    if not os.path.exists(path):
+        return {}
+    with open(path) as f:
+        return json.load(f)
+
+
+def save(path, what):
+    with open(path + ".new", "w") as f:
+        json.dump(what, f)
+    os.rename(path + ".new", path)
+
+
 def reached(pool, places, again, kinds):
     """{test: (seconds, {place's name})}, of all that are right with the good program. Unless it is to
     be done again, what an earlier run saw counts for tests that stay as they are."""
-    path = BUILD + "/defects/reached.json"
-    known = {}
-    if os.path.exists(path) and not again:
-        with open(path) as f:
-            known = json.load(f)
+    known = {} if again else load(REACHED)
     names = [seed.name_of(p) for p in places]
     fresh = lambda test: digest(f"{TOP}/{file_of(test)}")
     tests = [*(t for t in unit_tests() if build.has_defects(f"{OUT}/unit/test_{t[5:]}")),
-              *bats_tests(), *("table-" + t for t in TABLES), *power_tests()]
+             *power_tests(), *("table-" + t for t in TABLES), *bats_tests()]
     faults = [t for t in known if kind_of(t) == "fault" and known[t][0] == fresh(t)]
     if not faults and "fault" in kinds:
         for some in pool.imap_unordered(list_faults, fault_operations()):
             faults += some
-    tests += faults
-    tests = [t for t in tests if kind_of(t) in kinds]
+    tests = [t for t in tests + faults if kind_of(t) in kinds]
     missing = [t for t in tests if t not in known or known[t][0] != fresh(t)]
-    print(f"# {len(tests)} tests, {len(missing)} to be recorded", file=sys.stderr)
+    print(f"# {len(tests)} tests, {len(missing)} to be recorded", file=sys.stderr, flush=True)
     begun = time.monotonic()
-    for test, wrong, seconds, seen in pool.imap_unordered(record, missing):
+    for n, (test, wrong, seconds, seen) in enumerate(pool.imap_unordered(record, missing)):
         known[test] = [fresh(test), wrong, seconds, [names[n] for n in seen]]
         if wrong:
             print(f"# {test}: {wrong}", file=sys.stderr, flush=True)
-    print(f"# recorded in {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    with open(path, "w") as f:
-        json.dump(known, f)
+        if n % 50 == 0:
+            save(REACHED, known)
+    if missing:
+        print(f"# recorded in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+        save(REACHED, known)
     return {t: (known[t][2], set(known[t][3])) for t in tests if not known[t][1]}
+
+
+def mark(test):
+    """What a defect was shown: this test, as it is now."""
+    return f"{test} {digest(f'{TOP}/{file_of(test)}')[:8]}"
 
 
 COST = {"unit": 0, "fault": 1, "applet": 2, "table": 3, "power": 4}
@@ -309,8 +330,9 @@ def write_noticed(noticed, places):
                 f.write(f"{name}\n\t{noticed[name]}\n")
 
 
-def write_table(path, places, noticed, equivalent, seen):
+def write_table(path, places, noticed, equivalent, reached):
     total = collections.Counter()
+    came_by = {name for _, wrong, _, names in reached.values() if not wrong for name in names}
     for p in places:
         name = seed.name_of(p)
         state = "noticed" if name in noticed else "same" if name in equivalent else "missed"
@@ -342,8 +364,7 @@ def write_table(path, places, noticed, equivalent, seen):
             name = seed.name_of(p)
             if name in noticed or (name in equivalent) != wanted:
                 continue
-            reason = equivalent.get(name) or (
-                "" if any(name in names for _, names in seen.values()) else "no test comes by")
+            reason = equivalent.get(name) or ("" if name in came_by else "no test comes by")
             out.append(f"- `{p.module}.c:{p.line}` {p.function}, {p.kind}: `{p.text}`" +
                        (f": {reason}" if reason else ""))
         out.append("")
@@ -363,13 +384,23 @@ def play_all(pool, places, only_rest, kinds):
     seen = reached(pool, places, not only_rest, kinds)
     noticed = {n: t for n, t in read_pairs(NOTICED).items()
                if only_rest and n in set(map(seed.name_of, places))}
-    jobs = [(n, [t for t in tests_for(p, seen) if kind_of(t[0]) in kinds])
-            for n, p in enumerate(places)
-            if seed.name_of(p) not in noticed]
+    equivalent, tried = read_pairs(EQUIVALENT), load(TRIED) if only_rest else {}
+    jobs = []
+    for number, place in enumerate(places):
+        name = seed.name_of(place)
+        tests = [] if name in noticed or name in equivalent else [
+            (t, seconds) for t, seconds in tests_for(place, seen)
+            if kind_of(t) in kinds and mark(t) not in tried.get(name, ())]
+        if tests:
+            jobs.append((number, tests))
+    # Those first for which it takes the least to be sure.
+    jobs.sort(key=lambda job: sum(seconds for _, seconds in job[1]))
     begun = time.monotonic()
     print(f"# {len(places)} defects, {len(jobs)} to be played", file=sys.stderr, flush=True)
-    for number, test, wrong in pool.imap_unordered(play, jobs):
+    for (number, test, wrong), tests in pool.imap_unordered(play, jobs):
         name = seed.name_of(places[number])
+        tried.setdefault(name, []).extend(map(mark, tests))
+        save(TRIED, tried)
         if test:
             noticed[name] = test
             write_noticed(noticed, places)
@@ -377,7 +408,7 @@ def play_all(pool, places, only_rest, kinds):
               file=sys.stderr, flush=True)
     print(f"# played in {time.monotonic() - begun:.0f} s", file=sys.stderr)
     write_noticed(noticed, places)
-    write_table(HERE + "/TABLE.md", places, noticed, read_pairs(EQUIVALENT), seen)
+    write_table(HERE + "/TABLE.md", places, noticed, equivalent, load(REACHED))
     return 0
 
 
@@ -455,15 +486,15 @@ def main(arguments):
         return sample(seed_of_it, int(count))
     if arguments[0] == "table":
         places = build.seed_all()
-        with open(BUILD + "/defects/reached.json") as f:
-            seen = {test: (seconds, set(names)) for test, (_, _, seconds, names) in
-                    json.load(f).items()}
-        write_table(HERE + "/TABLE.md", places, read_pairs(NOTICED), read_pairs(EQUIVALENT), seen)
+        write_table(HERE + "/TABLE.md", places, read_pairs(NOTICED), read_pairs(EQUIVALENT),
+                    load(REACHED))
         return 0
     places = make_all()
     with multiprocessing.Pool(JOBS, begin_player) as pool:
         if arguments[0] == "one":
             result = play_one(pool, places, arguments[1])
+        elif arguments[0] == "record":
+            result = not reached(pool, places, False, arguments[1:] or list(COST))
         else:
             result = play_all(pool, places, arguments[0] == "rest", arguments[1:] or list(COST))
         pool.close()

@@ -4,6 +4,7 @@
 #include "calls.h"
 #include "pipe.h"
 
+#include <signal.h>
 #include <sys/prctl.h>
 
 CALL(int, pipe2, (int ends[2], int flags), ends, flags)
@@ -36,6 +37,8 @@ set_up(void **state)
 	user = (struct user){.uid = getuid(), .gid = getgid()};
 	buf_puts(&user.name, "joe");
 	buf_puts(&user.home, top);
+	/* A command that did not come to be reads nothing. */
+	signal(SIGPIPE, SIG_IGN);
 	/* What is left of a session would become ours. */
 	return chdir(top) || prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
