@@ -65,6 +65,7 @@ run-tests: $B/mtabox $B/legacy/mtabox $(UNIT_TESTS:%=$B/unit/%) $B/unit/judge $B
 		$(foreach t,$(BATS),applet-$t='bats --tap tests/applet/$t.bats') \
 		fault='INJECT=$(abspath $B/inject) tests/fault/suite.py' \
 		power=tests/power/suite.py filesystems=tests/power/filesystems.py \
+		defects='B=$(abspath $B) tests/defects/suite.py' \
 		callers=tests/callers/run interop=tests/interop/run
 
 # Power cuts: many more states than run-tests tries.
