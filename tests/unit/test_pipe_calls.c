@@ -10,7 +10,16 @@
 CALL(int, pipe2, (int ends[2], int flags), ends, flags)
 CALL(int, dup2, (int from, int to), from, to)
 CALL(int, chdir, (const char *path), path)
-CALL(pid_t, setsid, (void))
+
+/* Of the keeper, who cannot tell us otherwise. */
+static bool *no_session;
+
+pid_t
+setsid(void)
+{
+	*no_session = call_fails("setsid");
+	return *no_session ? -1 : REAL(setsid)();
+}
 
 /* Whose calls fail: ours, or those of the command's keeper, or of what becomes the command. */
 static unsigned generation, failing;
@@ -34,6 +43,8 @@ set_up(void **state)
 {
 	(void)state;
 	assert_non_null(mkdtemp(top));
+	no_session = mmap(NULL, sizeof *no_session, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	user = (struct user){.uid = getuid(), .gid = getgid()};
 	buf_puts(&user.name, "joe");
 	buf_puts(&user.home, top);
@@ -68,10 +79,10 @@ expect_kept(void)
 }
 
 static int
-run(void)
+run_command(struct str command)
 {
 	struct pipe_job job = {
-		.command = STR("exec cat >$HOME/kept"), .user = &user, .sender = STR("joe@example.org"),
+		.command = command, .user = &user, .sender = STR("joe@example.org"),
 		.rcpt = STR("root@router"), .content = {.head = STR("Subject: x\n\nx\n"), .fd = -1},
 		.seconds = 20,
 	};
@@ -86,8 +97,17 @@ run(void)
 		;
 	if (o.verdict == DELIVERED)
 		expect_kept();
+	/* Without its pipes nothing is begun. */
+	if (strncmp(calls.failed, "pipe2", 5) == 0)
+		assert_non_null(strstr(o.text, "starting"));
 	errno = calls.error;
 	return o.verdict == DELIVERED ? 0 : -1;
+}
+
+static int
+run(void)
+{
+	return run_command(STR("exec cat >$HOME/kept"));
 }
 
 static void
@@ -104,12 +124,53 @@ test_command(void **state)
 	}
 }
 
+/* The keeper kills a whole group, which must be its own. */
+static void
+test_keeper_without_session(void **state)
+{
+	(void)state;
+	bool seen = false;
+
+	failing = 1;
+	calls.error = EPERM;
+	for (calls.fail_at = 1; calls.fail_at < 10 && !seen; calls.fail_at++) {
+		int rc = run();
+		seen = *no_session;
+		assert_true(!seen || rc != 0);
+	}
+	assert_true(seen);
+}
+
+static void
+test_keeper_interrupted(void **state)
+{
+	(void)state;
+	failing = 1;
+	calls.error = EINTR;
+	for (calls.fail_at = 1; calls.fail_at < 10; calls.fail_at++)
+		assert_int_equal(run(), 0);
+	calls.fail_at = 0;
+}
+
+/* Who waits for a command that takes its time looks at it less and less often. */
+static void
+test_patience(void **state)
+{
+	(void)state;
+	failing = 0;
+	assert_int_equal(run_command(STR("sleep .4; exec cat >$HOME/kept")), 0);
+	assert_in_range(calls.count, 1, 100);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_command, set_up, tear_down),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_keeper_without_session),
+		cmocka_unit_test(test_keeper_interrupted),
+		cmocka_unit_test(test_patience),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
