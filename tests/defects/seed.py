@@ -34,7 +34,7 @@ WORDS = (("O_EXCL", "lock", "0", MODULES), (r"1 /\* RENAME_NOREPLACE \*/", "lock
 # Not 0 and not -1: what they give is no failure.
 QUESTIONS = set("""strcmp strncmp memcmp strchr strrchr memchr memmem strstr getenv isatty waitpid
     geteuid getegid getuid fork worker_wants_write file_is CMSG_FIRSTHDR CMSG_NXTHDR __cmsg_nxthdr
-    find needs_newline began_with_newline""".split())
+    find needs_newline began_with_newline clock_ms""".split())
 # True, or an int that is 1: it went well.
 SUCCESS = set("""attempt_write attempt_add_bounce attempt_add_warning reach_run sandbox_enter
     room_fits""".split())
