@@ -72,10 +72,22 @@ call_fails(const char *name)
 		return call_fails(#name) ? -1 : REAL(name)(__VA_ARGS__); \
 	}
 
-CALL(int, fstat, (int fd, struct stat *st), fd, st)
-CALL(int, lstat, (const char *path, struct stat *st), path, st)
-CALL(int, stat, (const char *path, struct stat *st), path, st)
-CALL(int, fstatat, (int dir, const char *name, struct stat *st, int flags), dir, name, st, flags)
+/* The same for one that looks: what it should have said is there all the same, so that who does not
+ * hear of the failure comes to an end that can be told from a right one. */
+#define LOOK(name, args, ...) \
+	int name args \
+	{ \
+		bool fails = call_fails(#name); \
+		int err = errno, rc = REAL(name)(__VA_ARGS__); \
+		if (fails) \
+			errno = err; \
+		return fails ? -1 : rc; \
+	}
+
+LOOK(fstat, (int fd, struct stat *st), fd, st)
+LOOK(lstat, (const char *path, struct stat *st), path, st)
+LOOK(stat, (const char *path, struct stat *st), path, st)
+LOOK(fstatat, (int dir, const char *name, struct stat *st, int flags), dir, name, st, flags)
 CALL(int, fstatfs, (int fd, struct statfs *fs), fd, fs)
 CALL(int, flock, (int fd, int operation), fd, operation)
 CALL(int, fsync, (int fd), fd)
