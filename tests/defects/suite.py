@@ -21,6 +21,7 @@ its selection, operations of the power cuts. What fails with the good program co
 """
 import collections
 import ctypes
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -228,6 +229,13 @@ def digest(*paths):
     return sum.hexdigest()
 
 
+@functools.cache
+def fresh(test):
+    """It is the same test for as long as this is."""
+    shared = [TOP + "/tests/unit/calls.h"] if test.endswith("_calls") else []
+    return digest(f"{TOP}/{file_of(test)}", *shared)
+
+
 def load(path):
     if not os.path.exists(path):
         return {}
@@ -246,7 +254,6 @@ def reached(pool, places, again, kinds):
     be done again, what an earlier run saw counts for tests that stay as they are."""
     known = {} if again else load(REACHED)
     names = [seed.name_of(p) for p in places]
-    fresh = lambda test: digest(f"{TOP}/{file_of(test)}")
     tests = [*(t for t in unit_tests() if build.has_defects(f"{OUT}/unit/test_{t[5:]}")),
              *power_tests(), *("table-" + t for t in TABLES), *bats_tests()]
     faults = [t for t in known if kind_of(t) == "fault" and known[t][0] == fresh(t)]
@@ -271,7 +278,7 @@ def reached(pool, places, again, kinds):
 
 def mark(test):
     """What a defect was shown: this test, as it is now."""
-    return f"{test} {digest(f'{TOP}/{file_of(test)}')[:8]}"
+    return f"{test} {fresh(test)[:8]}"
 
 
 COST = {"unit": 0, "fault": 1, "applet": 2, "table": 3, "power": 4}
