@@ -78,3 +78,31 @@ on_tmpfs() {
 	same "$left" 'f'
 	same "$(wc -l <count)" 40
 }
+
+# Not read to its end, which does not come; not in the log as one that was taken.
+refuses_endless() {
+	(printf 'Subject: x\n\n'; exec yes) | expect 75 timeout 60 "$MTABOX" sendmail -C "$conf" "$me"
+	same "$(spool_states)" ''
+	has_not log uid=
+}
+
+@test "a message without end, of which so much may come" {
+	write_conf 'message_size_limit 20000'
+	refuses_endless
+}
+
+@test "a message without end, for which the disk has no room" {
+	on_tmpfs 256k
+	refuses_endless
+	umount spool
+}
+
+@test "another directory in the queue's place: its runner ends, and the next has that" {
+	"$MTABOX" deliver -q15m -C "$conf" 3>&- &
+	wait_for '[ -n "$(runner)" ]'
+	mv spool aside
+	mkdir -m 700 spool
+	kill -HUP $!
+	wait $! || fail "exit status $?"
+	logged 'is not our lock any more'
+}

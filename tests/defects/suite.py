@@ -46,8 +46,7 @@ JOBS = int(os.environ.get("DEFECT_JOBS", 2 * (os.cpu_count() or 1)))
 SECONDS = 60                    # for a test at most; a hang has been noticed
 TABLES = "exits messages spool strain".split()
 QUICK = "unit", "fault", "power"  # a sample takes no other
-# Bats files that need what not every machine has, or take long.
-OTHERS = "memory monitor readers service".split()
+OTHERS = ["memory"]  # bats files about what a program with defects has more of
 MOST = {"unit": 20, "fault": 16, "applet": 12, "table": 2, "power": 12}  # of each kind, for a defect
 NOTICED, EQUIVALENT = HERE + "/noticed.txt", HERE + "/equivalent.txt"
 REACHED, TRIED = BUILD + "/defects/reached.json", BUILD + "/defects/tried.json"
