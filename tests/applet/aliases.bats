@@ -179,7 +179,7 @@ expands() {
 	printf 'root:x:0:0::/nowhere:/bin/sh\nbob:x:0:0::%s:/bin/sh\n' "$S/home" >passwd
 	letter | expect 0 unshare -m sh -c 'mount --bind passwd /etc/passwd && exec "$@"' - \
 		"$MTABOX" sendmail -C "$conf" -odi -O forward=yes -f root bob
-	spool_is ''
+	wait_for queue_is_empty
 	logged 'no such user here: no-one'
 }
 
