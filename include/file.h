@@ -57,9 +57,9 @@ int file_open_null(int flags);
 
 /* Appends the whole file at path to *out. -1: not readable, or (EFBIG) larger than max. */
 int file_load(const char *path, size_t max, struct buf *out);
-/* The same for an open descriptor, from its start. */
 /* The same; seen: the file as it was before it was read, zeros where it could not be opened. */
 int file_load_seen(const char *path, size_t max, struct buf *out, struct stat *seen);
+/* The same for an open descriptor, from its start. */
 int file_load_fd(int fd, size_t max, struct buf *out);
 
 #endif
