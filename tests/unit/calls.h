@@ -34,6 +34,8 @@ static struct {
 	char failed[32];         /* its name and its number among those; "": none yet */
 	char names[4096];        /* of all, to tell which of a name it is */
 	void (*before)(const char *call); /* what others do in between; NULL: nothing */
+	int patience;            /* not 0: ms after which a poll's time is over, but for */
+	int64_t skipped;         /* what is to be added to the clock */
 } calls;
 
 static bool
@@ -107,7 +109,6 @@ CALL(int, fchmod, (int fd, mode_t mode), fd, mode)
 CALL(int, socketpair, (int domain, int type, int protocol, int fds[2]), domain, type, protocol, fds)
 CALL(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), fd, m, flags)
 CALL(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), fd, m, flags)
-CALL(int, poll, (struct pollfd *fds, nfds_t count, int ms), fds, count, ms)
 CALL(pid_t, waitpid, (pid_t pid, int *status, int options), pid, status, options)
 CALL(int, memfd_create, (const char *name, unsigned flags), name, flags)
 CALL(int, fchown, (int fd, uid_t uid, gid_t gid), fd, uid, gid)
@@ -149,6 +150,19 @@ fcntl(int fd, int command, ...)
 	void *arg = va_arg(more, void *);
 	va_end(more);
 	return call_fails("fcntl") ? -1 : REAL(fcntl)(fd, command, arg);
+}
+
+int
+poll(struct pollfd *fds, nfds_t count, int ms)
+{
+	bool hurry = calls.patience && calls.counting && ms > calls.patience;
+
+	if (call_fails("poll"))
+		return -1;
+	int ready = REAL(poll)(fds, count, hurry ? calls.patience : ms);
+	if (hurry && ready == 0)
+		calls.skipped += ms - calls.patience;
+	return ready;
 }
 
 /* It is closed none the less. */
