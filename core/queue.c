@@ -574,6 +574,8 @@ wait_and_listen(struct queue *q)
 	int time = poll_time(q);
 	bool light = time >= LONG_MS && dispatch_is_idle(&q->dispatch);
 	int ready = (light ? nap_poll : poll)(fds, count, time);
+	if (ready < 0 && errno != EINTR)
+		nap(BUSY_MS); /* a kernel without memory is asked again, not at once */
 	if (q->watch.names < 0 && clock_ms() >= q->look_due)
 		watch_look(&q->watch, q->spool, on_event, q);
 	if (ready < 0)

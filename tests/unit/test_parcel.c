@@ -136,6 +136,11 @@ test_malformed(void **state)
 		"0 5 128 0 1 0 0 0\n\n0 a@x\n\n", /* a fact that nobody knows */
 		"0 5 0 2 1 0 0 0\n\n0 a@x\n\n",
 		"0 5 0 0 1 1 0 0\n\n0 a@x\n\n",   /* lengths that lead behind the end */
+		"0 5 0 0 1 x 0 0\n\n0 a@x\n\n",   /* or are none */
+		"0 5 0 0 1 0 x 0\n\n0 a@x\n\n",
+		"0 5 0 0 1 0 0 x\n\n0 a@x\n\n",
+		"0 5 0 0 1 1 x 0\n\n0 a@x\n\ns",
+		"0 5 0 0 1 0 1 x\n\n0 a@x\n\nh",
 		"0 5 0 0 1 0 18446744073709551615 1\n\n0 a@x\n\n",
 		"0 5 0 0 1 0 0 0\n\n4294967296 a@x\n\n",
 		"0 5 0 0 1 0 0 0\n\na@x\n\n",
