@@ -78,8 +78,8 @@ run(struct site *site, bool stay)
 	if ((status = site_load_aliases(site, NULL, NULL)))
 		return status;
 	status = lock(&spool, stay, &runner);
-	if (runner >= 0)
-		queue_run(&spool, runner, &o);
+	if (runner >= 0 && queue_run(&spool, runner, &o))
+		status = EX_TEMPFAIL;
 	return status;
 }
 

@@ -613,11 +613,20 @@ is_for_one_pass(const struct queue *q)
 	return q->conf->defer || q->options->yields;
 }
 
+/* The directory is still to be read. Somebody who waits for our end is told that it cannot be. */
+static bool
+is_unread(const struct queue *q)
+{
+	bool waits = !q->options->stay && !q->options->hush;
+
+	return q->rescan && !(q->blind && waits);
+}
+
 /* But for workers that take their leave of servers. */
 static bool
 is_done(const struct queue *q)
 {
-	if (q->options->stay || q->dispatch.attempt_count > 0 || q->rescan)
+	if (q->options->stay || q->dispatch.attempt_count > 0 || is_unread(q))
 		return false;
 	return is_for_one_pass(q) ? all_tried(&q->agenda) : agenda_live(&q->agenda) == 0;
 }
@@ -711,7 +720,7 @@ is_wanted(const struct queue *q)
 {
 	int64_t now = clock_ms();
 
-	if (q->rescan)
+	if (is_unread(q))
 		return true;
 	return q->conf->defer ? agenda_next_due(&q->agenda, now) <= now :
 				agenda_live(&q->agenda) > 0;
@@ -732,7 +741,7 @@ wait_outside(struct queue *q)
 	watch_read(&q->watch, on_event, q);
 }
 
-void
+int
 queue_run(struct spool *s, int runner, const struct queue_options *o)
 {
 	struct queue q = {
@@ -761,4 +770,5 @@ queue_run(struct spool *s, int runner, const struct queue_options *o)
 	agenda_free(&q.agenda);
 	watch_close(&q.watch);
 	buf_free(&q.place);
+	return q.blind ? -1 : 0;
 }

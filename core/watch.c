@@ -38,6 +38,8 @@ watch_open(struct watch *w, const struct spool *s)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	w->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (w->signals < 0)
+		sigprocmask(SIG_UNBLOCK, &set, NULL); /* they just end us, as kill -9 might */
 	w->names = open_names(s);
 	w->touched = spool_runner_time(s);
 }

@@ -106,3 +106,14 @@ refuses_endless() {
 	wait $! || fail "exit status $?"
 	logged 'is not our lock any more'
 }
+
+@test "deliver -q where the queue's directory cannot be read: 75 and the reason" {
+	strace -qqq -o /dev/null true 2>/dev/null || skip 'strace may not trace here'
+	send -odq "$me"
+	expect 75 timeout 20 strace -f -qqq -o /dev/null -e inject=getdents64:error=EIO \
+		"$MTABOX" deliver -q -C "$conf"
+	says "cannot read the spool directory $spool"
+	spool_is Q
+	flush
+	delivered 1
+}
