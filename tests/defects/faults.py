@@ -4,6 +4,7 @@
 output, a line of JSON each. Run enclosed (see the suite there).
 
     {"list": OPERATION}                 its errors that make run-tests chooses: [[...], ...]
+                                        (and of some operations more, of those of make fault)
     {"case": [...], "program": P}       {"wrong": what is wrong or ""}
 """
 import json
@@ -14,6 +15,8 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fault"))
 import suite
+
+EACH = "submit submit-bs direct-server relay-password relay-mixed forward start".split()
 
 
 class Player:
@@ -28,10 +31,14 @@ class Player:
         return self.undisturbed[name]
 
     def list(self, name):
-        """Not the kills: where one is killed, no call has failed."""
+        """Not the kills: where one is killed, no call has failed. Of some, the first error of each
+        call besides."""
         faults = list(dict.fromkeys(suite.faults_of(self.begin(name)[0])))
         chosen, _ = suite.choose(suite.BY_NAME[name], faults, "1", False)
-        return [(name, *f) for f in chosen if f.fault not in suite.KILLS]
+        chosen = [f for f in chosen if f.fault not in suite.KILLS]
+        first = {f[1:]: f for f in reversed(faults) if f.fault not in suite.KILLS + suite.DISK}
+        chosen += first.values() if name in EACH else ()
+        return [(name, *f) for f in dict.fromkeys(chosen)]
 
     def play(self, program, name, *fault):
         _, said = self.begin(name)

@@ -231,8 +231,9 @@ def digest(*paths):
 @functools.cache
 def fresh(test):
     """It is the same test for as long as this is."""
-    shared = [TOP + "/tests/unit/calls.h"] if test.endswith("_calls") else []
-    return digest(f"{TOP}/{file_of(test)}", *shared)
+    shared = (["tests/defects/faults.py"] if kind_of(test) == "fault" else
+              ["tests/unit/calls.h"] if test.endswith("_calls") else [])
+    return digest(*(f"{TOP}/{name}" for name in [file_of(test), *shared]))
 
 
 def load(path):
