@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include "clock.h"
 #include "secret.h"
 
 #include <setjmp.h>
@@ -120,12 +121,35 @@ test_command(void **state)
 	}
 }
 
+/* One that hears no alarm is ended when the time is over. */
+static void
+test_deaf_command(void **state)
+{
+	char path[] = "/tmp/mtabox-secret.XXXXXX";
+	const struct url server = {.host = "h.example", .user = "joe"};
+	struct outcome why;
+	struct buf text = {0};
+	struct conf c;
+
+	(void)state;
+	configure(&c, path, "ann|h:x", 0600, "trap '' ALRM; exec sleep 60");
+	c.connect_timeout = 1;
+	assert_int_equal(secret_load(&c, &text, &why), 0);
+	int64_t begun = clock_ms();
+	assert_int_equal(secret_ask(&c, &server, &text, &why), -1);
+	assert_in_range(clock_ms() - begun, 900, 30000);
+	unlink(path);
+	buf_wipe(&text);
+	conf_free(&c);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_deaf_command),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
