@@ -23,6 +23,7 @@ import collections
 import ctypes
 import functools
 import hashlib
+import itertools
 import json
 import multiprocessing
 import multiprocessing.util
@@ -353,7 +354,8 @@ def write_table(path, places, noticed, equivalent, reached):
            "By `make defects`: each sync, each lock and each error check of what holds a mail, left out",
            "in turn: how many there are, and how many of them some test of `make test` notices.",
            "`same`: the program does the same without it, for the reason below; the share is of the",
-           "others.", "", "| module | " + " | ".join(
+           "others. (Of the faults, besides, the first error of each call of some operations, as",
+           "`make fault` has them.)", "", "| module | " + " | ".join(
                f"{k} | noticed | same" for k in ("syncs", "locks", "checks")) + " | share |",
            "|---" * 11 + "|"]
     modules = list(dict.fromkeys(p.module for p in places)) + ["**all**"]
@@ -475,7 +477,7 @@ def sample(seed_of_it, count):
         jobs = [job for job in chosen if job[2] not in broken]
         results = [(name, f"{test} fails without it") for _, name, test in chosen if test in broken]
         for number, (name, wrong) in enumerate(
-                [*results, *pool.imap_unordered(play_again, jobs)], 1):
+                itertools.chain(results, pool.imap_unordered(play_again, jobs)), 1):
             bad += bool(wrong)
             print(f"{'not ok' if wrong else 'ok'} {number} - {name}".replace("#", "\\#"), flush=True)
             if wrong:
