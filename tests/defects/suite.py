@@ -492,7 +492,7 @@ def main(arguments):
         print("1..0 # skip needs root, clang, and x86-64 for tests/fault")
         return 0
     if not arguments or arguments[0].isdigit():
-        seed_of_it, count = (*arguments, *("1", "20")[len(arguments):])
+        seed_of_it, count = (*arguments, *("1", "12")[len(arguments):])
         return sample(seed_of_it, int(count))
     if arguments[0] == "table":
         places = build.seed_all()
