@@ -105,8 +105,9 @@ serves() {
 	wait_for 'in_box grep -q flock "/proc/$pid/wchan" "/proc/$pid/stack"'
 	before=$(switches "$pid")
 	in_box rmdir /var/mail/new/joe
-	write sixth -odi
-	[ "$(in_file /var/mail/new/joe | grep -c sixth)" = 1 ]
+	# (To root: joe's mailbox could not be used a moment ago.)
+	letter sixth | expect 0 in_box sendmail -odi root
+	[ "$(in_file /var/mail/new/root | grep -c sixth)" = 1 ]
 	same "$(switches "$pid")" "$before"
 	in_box pkill -x sendmail
 	# Its own first attempt for all that is left.

@@ -87,8 +87,8 @@ received() { yes 'received: by x.example; Thu, 1 Jan 1970 00:00:00 +0000' | head
 	whole big
 }
 
-@test "a mailbox with a torn end: the new From_ line begins a line of its own" {
+@test "a mailbox with a torn end: an empty line stands before the new From_ line" {
 	printf 'From joe Thu Jan  1 00:00:00 1970\n\nold' >"mail/$me"
 	send -odi "$me"
-	same "$(cut -c1-5 "mail/$me" | head -n 4)" "$(printf 'From \n\nold\nFrom ')"
+	same "$(cut -c1-5 "mail/$me" | head -n 5)" "$(printf 'From \n\nold\n\nFrom ')"
 }
