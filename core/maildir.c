@@ -116,9 +116,7 @@ holds(int fd, struct source s)
 			return 0;
 		at += n;
 	}
-	if (n == 0)
-		n = file_read_at(fd, there, 1, at);
-	return n < 0 ? -1 : n == 0;
+	return n < 0 ? -1 : file_read_at(fd, there, 1, at) == 0;
 }
 
 /* Did an earlier attempt get it into new? 1: it did, durably. 0, or -1 with errno; EEXIST:
