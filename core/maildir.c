@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,7 +32,7 @@ is_host_char(char c)
 	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
 }
 
-/* "<seconds>.<unique>.<host>". The first capital letter in it is the R. */
+/* "<seconds>.<unique>.<host>". */
 static void
 make_name(const struct maildir_job *job, char name[static NAME_SIZE])
 {
@@ -100,39 +99,15 @@ look_at(void *ctx, struct str name)
 		s->found = true;
 }
 
-/* Does the file hold what s has? 1, 0, or -1 with errno. */
+/* Did an earlier attempt get it into new? 1: it did, durably. 0, or -1 with errno. */
 static int
-holds(int fd, struct source s)
-{
-	char ours[1024], there[sizeof ours];
-	off_t at = 0;
-	ssize_t n;
-
-	while ((n = source_read(&s, ours, sizeof ours)) > 0) {
-		ssize_t got = file_read_at(fd, there, (size_t)n, at);
-		if (got < 0)
-			return -1;
-		if (got < n || memcmp(ours, there, (size_t)n) != 0)
-			return 0;
-		at += n;
-	}
-	return n < 0 ? -1 : file_read_at(fd, there, 1, at) == 0;
-}
-
-/* Did an earlier attempt get it into new? 1: it did, durably. 0, or -1 with errno; EEXIST:
- * what is there under our name is something else. */
-static int
-find(const struct maildir *m, const struct source *content, bool retried)
+find(const struct maildir *m, bool retried)
 {
 	struct search s = {.name = str_of(m->name)};
-	int fd = openat(m->dir[NEW], m->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
 
-	if (fd >= 0) {
-		int same = holds(fd, *content), err = same ? errno : EEXIST;
-		close(fd);
-		errno = err;
-		return same <= 0 || file_sync_dir(m->dir[NEW]) ? -1 : 1;
-	}
+	if (fstatat(m->dir[NEW], m->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return file_sync_dir(m->dir[NEW]) ? -1 : 1;
 	if (errno != ENOENT)
 		return -1;
 	if (!retried)
@@ -174,10 +149,14 @@ write_draft(const struct maildir *m, const struct source *s)
 }
 
 static int
-deliver(struct maildir *m, const struct source *content)
+deliver(struct maildir *m, const struct maildir_job *job)
 {
+	struct buf space = {0};
+	struct source s = trace_add(&job->content, job->sender, job->rcpt, &space);
+
 	m->doing = "writing to tmp in";
-	int rc = write_draft(m, content);
+	int rc = write_draft(m, &s);
+	buf_free(&space);
 	if (rc == 0) {
 		/* From here on the mail is the recipient's. */
 		m->doing = "renaming into new in";
@@ -199,8 +178,7 @@ maildir_deliver(const struct maildir_job *job)
 {
 	struct maildir m = {.dir = {-1, -1, -1, -1}};
 	struct str dir = str_of(job->path);
-	struct buf path = {0}, space = {0};
-	struct source content = trace_add(&job->content, job->sender, job->rcpt, &space);
+	struct buf path = {0};
 	struct outcome o;
 
 	make_name(job, m.name);
@@ -212,15 +190,10 @@ maildir_deliver(const struct maildir_job *job)
 	buf_free(&path);
 	if (rc == 0) {
 		m.doing = "looking through";
-		rc = find(&m, &content, job->retried);
-		if (rc < 0 && errno == EEXIST) {
-			m.name[str_find(str_of(m.name), 'R')] = 'S';
-			rc = find(&m, &content, job->retried);
-		}
+		rc = find(&m, job->retried);
 	}
 	if (rc == 0)
-		rc = deliver(&m, &content);
-	buf_free(&space);
+		rc = deliver(&m, job);
 	o = rc < 0 ? outcome_from_file(errno, m.doing, job->path) :
 		     outcome_make(DELIVERED, 0, 0, "delivered to %s", job->path);
 	for (int i = 0; i < DIRECTORIES; i++)

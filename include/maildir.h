@@ -2,10 +2,8 @@
 /*
  * Puts a message into a Maildir as the recipient's own process, exactly once: under a name
  * that is the same at every attempt, so that a later one finds what an earlier one finished,
- * and replaces what it left half-way. What stands there and is not this message byte for byte
- * is another one, whose id was ours by bad luck: it stays, and ours gets another name. Written
- * and synced in tmp, then renamed into new, and new synced, before the verdict: a crash leaves a
- * whole file in new, or none.
+ * and replaces what it left half-way. Written and synced in tmp, then renamed into new, and
+ * new synced, before the verdict: a crash leaves a whole file in new, or none.
  */
 #ifndef MAILDIR_H
 #define MAILDIR_H
