@@ -5,11 +5,13 @@
 hour=3600 day=86400 year=$((365 * 86400))
 today=$(($(date +%s) + 30 * 86400))
 
-# at WALL UPTIME [BOOT]: the clocks from now on, both in seconds.
+# at WALL UPTIME [BOOT]: the clocks from now on, both in seconds. Renamed into place: a program
+# that runs reads them at any moment, and never finds half of them.
 at() {
 	local up
 	read -r up _ </proc/uptime
-	echo "$(($1 - $(date +%s))) $(($2 - ${up%.*})) ${3:-1}" >"$S/clock"
+	echo "$(($1 - $(date +%s))) $(($2 - ${up%.*})) ${3:-1}" >"$S/clock.new"
+	mv "$S/clock.new" "$S/clock"
 }
 clocked() { /usr/bin/python3 -ISB "$BATS_TEST_DIRNAME/clock.py" "$S/clock" "$MTABOX" "$@"; }
 
