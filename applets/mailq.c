@@ -305,7 +305,7 @@ put_all(struct job *j)
 	quote_text(buf_view(&m->text), "\n", &j->line);
 	while (log.len > 0) {
 		j->words.len = 0;
-		journal_print_event(str_cut(&log, '\n'), &j->words);
+		journal_print_event(&m->journal, str_cut(&log, '\n'), &j->words);
 		quote_text(buf_view(&j->words), "", &j->line);
 		buf_putc(&j->line, '\n');
 		put_line(j);
@@ -353,7 +353,7 @@ unmark(struct job *j)
 {
 	struct buf line = {0};
 
-	journal_print_held(&j->now, false, &line);
+	journal_print_held(&j->mail.journal, &j->now, false, &line);
 	int rc = spool_append(&j->spool, &j->mail.claim, buf_view(&line), SPOOL_FINAL);
 	buf_free(&line);
 	return rc;

@@ -424,7 +424,7 @@ take_address(struct walk *w, const struct place *p, bool final)
 static unsigned
 part_id(const struct buf *text)
 {
-	uint32_t checksum = codec_crc32(buf_view(text));
+	uint32_t checksum = codec_crc32(0, buf_view(text));
 
 	return checksum ? checksum : 1;
 }

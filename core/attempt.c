@@ -143,7 +143,7 @@ attempt_hold(struct attempt *a)
 
 	/* Where the line gets lost, it counts as held by an operator, and stays. */
 	clock_read(&now);
-	journal_print_held(&now, true, &line);
+	journal_print_held(&a->journal, &now, true, &line);
 	spool_append(a->spool, &a->claim, buf_view(&line), SPOOL_NOTE);
 	buf_free(&line);
 	return set_aside(a, 'H', "undeliverable, and neither its sender nor a postmaster can be told");
@@ -251,7 +251,7 @@ print_verdicts(struct attempt *a, struct buf *out)
 
 	clock_read(&now);
 	journal_print_set(&a->journal, a->verdict_set, a->verdict.verdict == TEMPFAIL, &set);
-	journal_print_outcome(&now, buf_view(&set), &a->verdict, out);
+	journal_print_outcome(&a->journal, &now, buf_view(&set), &a->verdict, out);
 	memset(a->verdict_set, 0, a->journal.count);
 	a->verdicts = 0;
 	buf_free(&set);
@@ -360,7 +360,7 @@ attempt_write_mailbox(struct attempt *a, size_t n, const uint64_t place[3])
 	if (!write_again(a))
 		return -1;
 	clock_read(&now);
-	journal_print_mailbox(&now, n, place[0], place[1], place[2], &line);
+	journal_print_mailbox(&a->journal, &now, n, place[0], place[1], place[2], &line);
 	int rc = spool_append(a->spool, &a->claim, buf_view(&line), SPOOL_SYNCED_NOTE);
 	if (rc == 0)
 		remember(a, buf_view(&line));
@@ -383,8 +383,8 @@ print_expansion(const struct attempt *a, size_t n, const struct local_target *ta
 		bool circle = !t->part &&
 			      journal_has_ancestor(&a->journal, n, t->kind, t->address);
 		struct str end = t->kind == JOURNAL_ALIAS ? a->journal.rcpts[n].address : t->address;
-		journal_print_expand(&now, n, circle ? JOURNAL_MAILBOX : t->kind, t->part,
-				     circle ? addr_local(end) : t->address, lines);
+		journal_print_expand(&a->journal, &now, n, circle ? JOURNAL_MAILBOX : t->kind,
+				     t->part, circle ? addr_local(end) : t->address, lines);
 	}
 }
 
@@ -566,7 +566,7 @@ attempt_add_bounce(struct attempt *a)
 	if (target.len) {
 		clock_read(&now);
 		journal_print_set(j, covered, false, &set);
-		journal_print_bounce(&now, buf_view(&set), target, &lines);
+		journal_print_bounce(j, &now, buf_view(&set), target, &lines);
 		append(a, buf_view(&lines), SYNCED);
 	}
 	log_bounces(a, before);
@@ -584,7 +584,7 @@ attempt_add_warning(struct attempt *a, int64_t give_up)
 	struct stamp now;
 
 	clock_read(&now);
-	journal_print_warning(&now, give_up, a->envelope.sender, &line);
+	journal_print_warning(&a->journal, &now, give_up, a->envelope.sender, &line);
 	append(a, buf_view(&line), SYNCED);
 	buf_free(&line);
 	if (a->unwritten || a->gone)
@@ -612,7 +612,7 @@ settle_facts(struct attempt *a)
 		int64_t date = arrived->believable || !now.believable ? arrived->wall :
 			       now.wall - stamp_between(arrived, &now);
 		render_message_id(str_of(a->id), random, host, &message_id);
-		journal_print_facts(&now, date, buf_view(&message_id), host, &line);
+		journal_print_facts(&a->journal, &now, date, buf_view(&message_id), host, &line);
 		append(a, buf_view(&line), KEPT);
 		/* Here, where nobody waits for it. */
 		log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", a->id,

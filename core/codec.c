@@ -139,10 +139,10 @@ static const uint32_t halves[4][16] = {
 };
 
 uint32_t
-codec_crc32(struct str in)
+codec_crc32(uint32_t before, struct str in)
 {
 	const unsigned char *p = (const unsigned char *)in.ptr, *end = p + in.len;
-	uint32_t crc = 0xffffffff;
+	uint32_t crc = ~before;
 
 	for (; end - p > 1; p += 2) {
 		crc ^= p[0] | (uint32_t)p[1] << 8;

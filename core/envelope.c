@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+static const char version[] = "mtabox 2";
+
 /* A word of the spool file, and the fact for which it stands, by its place in its struct. */
 struct word {
 	const char *name;
@@ -43,7 +45,7 @@ fact(const void *facts, const struct word *word)
 void
 envelope_print_fixed(const struct envelope *e, struct buf *out)
 {
-	buf_print(out, "mtabox 2 %08llu %012llu ", (unsigned long long)e->offset,
+	buf_print(out, "%s %08llu %012llu ", version, (unsigned long long)e->offset,
 		  (unsigned long long)e->length);
 	for (size_t i = 0; i < TEXT_WORDS; i++)
 		buf_putc(out, *fact(&e->text, &text_words[i]) ? text_words[i].name[0] : '-');
@@ -203,7 +205,7 @@ parse_text_line(struct str value, struct text_facts *facts)
 static bool
 take_first(struct str *rest, uint64_t *offset, uint64_t *length, struct str *flags)
 {
-	return (take_line(rest, STR("mtabox 2"), flags) ||
+	return (take_line(rest, STR(version), flags) ||
 		take_line(rest, STR("mtabox 1 message"), flags)) &&
 	       !str_number(str_cut(flags, ' '), LIMIT_ENVELOPE, offset) &&
 	       !str_number(str_cut(flags, ' '), INT64_MAX / 2, length);
@@ -293,6 +295,7 @@ parse(struct str text, struct envelope *e)
 
 	if (!take_first(&rest, &e->offset, &e->length, &value))
 		return "not an envelope of this version";
+	e->binds = str_starts(text, STR(version));
 	if (e->offset != text.len)
 		return "the envelope has another length than it says";
 	if (take_line(&rest, STR("text"), &value) ? !parse_text_line(value, &e->text) :

@@ -538,9 +538,9 @@ fold_event(struct journal *j, const struct event *ev)
 }
 
 static void
-print_checksum(struct str text, char checksum[CHECKSUM])
+print_checksum(const struct journal *j, struct str text, char checksum[CHECKSUM])
 {
-	uint32_t crc = codec_crc32(text);
+	uint32_t crc = codec_crc32(j->origin, text);
 
 	checksum[0] = ' ';
 	for (size_t i = 1; i < CHECKSUM; i++, crc <<= 4)
@@ -549,14 +549,14 @@ print_checksum(struct str text, char checksum[CHECKSUM])
 
 /* One line without its LF, whose checksum is right. */
 static bool
-parse_line(struct str line, struct event *ev)
+parse_line(const struct journal *j, struct str line, struct event *ev)
 {
 	char checksum[CHECKSUM];
 
 	if (line.len < CHECKSUM || line.len >= LIMIT_JOURNAL_LINE)
 		return false;
 	struct str rest = str_upto(line, line.len - CHECKSUM);
-	print_checksum(rest, checksum);
+	print_checksum(j, rest, checksum);
 	if (memcmp(line.ptr + rest.len, checksum, CHECKSUM) != 0)
 		return false;
 	ev->word = str_cut(&rest, ' ');
@@ -572,7 +572,7 @@ fold_line(struct journal *j, struct str line)
 {
 	struct event ev;
 
-	if (!parse_line(line, &ev) || !fold_event(j, &ev))
+	if (!parse_line(j, line, &ev) || !fold_event(j, &ev))
 		return false;
 	j->held = str_eq(ev.word, STR(held_word));
 	advance(j, &ev.at);
@@ -580,11 +580,11 @@ fold_line(struct journal *j, struct str line)
 }
 
 void
-journal_print_event(struct str line, struct buf *out)
+journal_print_event(const struct journal *j, struct str line, struct buf *out)
 {
 	struct event ev;
 
-	if (parse_line(line, &ev)) {
+	if (parse_line(j, line, &ev)) {
 		date_print_iso(ev.at.wall, out);
 		buf_print(out, " %.*s %.*s %.*s", STR_ARG(ev.word), STR_ARG(ev.set),
 			  STR_ARG(ev.args));
@@ -608,9 +608,10 @@ journal_fold_more(struct journal *j, struct str text)
 }
 
 void
-journal_fold(struct str text, const struct envelope *e, struct journal *j)
+journal_fold(struct str text, struct str id, const struct envelope *e, struct journal *j)
 {
 	*j = (struct journal){
+		.origin = codec_crc32(0, id),
 		.rcpts = buf_array(NULL, e->rcpt_count, sizeof *j->rcpts),
 		.cap = e->rcpt_count,
 		.newest = e->arrived,
@@ -761,11 +762,11 @@ begin_line(const char *word, const struct stamp *now, struct str set, struct buf
 }
 
 static void
-end_line(size_t start, struct buf *out)
+end_line(const struct journal *j, size_t start, struct buf *out)
 {
 	char checksum[CHECKSUM];
 
-	print_checksum(buf_tail(out, start), checksum);
+	print_checksum(j, buf_tail(out, start), checksum);
 	buf_add(out, checksum, CHECKSUM);
 	buf_putc(out, '\n');
 }
@@ -818,8 +819,8 @@ print_words(struct str words, size_t room, struct buf *out)
 }
 
 void
-journal_print_facts(const struct stamp *now, int64_t date, struct str message_id,
-		    struct str host, struct buf *out)
+journal_print_facts(const struct journal *j, const struct stamp *now, int64_t date,
+		    struct str message_id, struct str host, struct buf *out)
 {
 	size_t start = begin_line("facts", now, STR("*"), out);
 
@@ -827,12 +828,12 @@ journal_print_facts(const struct stamp *now, int64_t date, struct str message_id
 	buf_str(out, message_id);
 	buf_putc(out, ' ');
 	buf_str(out, host);
-	end_line(start, out);
+	end_line(j, start, out);
 }
 
 void
-journal_print_outcome(const struct stamp *now, struct str set, const struct outcome *o,
-		      struct buf *out)
+journal_print_outcome(const struct journal *j, const struct stamp *now, struct str set,
+		      const struct outcome *o, struct buf *out)
 {
 	size_t limit = o->verdict == TEMPFAIL ? LIMIT_DEFERRAL_LINE : LIMIT_JOURNAL_LINE;
 
@@ -846,7 +847,7 @@ journal_print_outcome(const struct stamp *now, struct str set, const struct outc
 		size_t used = out->len - start + CHECKSUM + 1;
 		size_t room = used < limit ? limit - used : 0;
 		print_words(str_of(o->text), room, out);
-		end_line(start, out);
+		end_line(j, start, out);
 	}
 }
 
@@ -861,41 +862,42 @@ begin_rcpt_line(const char *word, const struct stamp *now, size_t rcpt, struct b
 }
 
 void
-journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device, uint64_t inode,
-		      uint64_t start, struct buf *out)
+journal_print_mailbox(const struct journal *j, const struct stamp *now, size_t rcpt,
+		      uint64_t device, uint64_t inode, uint64_t start, struct buf *out)
 {
 	size_t line = begin_rcpt_line("mailbox", now, rcpt, out);
 
 	buf_print(out, " %llu %llu %llu", (unsigned long long)device,
 		  (unsigned long long)inode, (unsigned long long)start);
-	end_line(line, out);
+	end_line(j, line, out);
 }
 
 void
-journal_print_bounce(const struct stamp *now, struct str set, struct str address,
-		     struct buf *out)
+journal_print_bounce(const struct journal *j, const struct stamp *now, struct str set,
+		     struct str address, struct buf *out)
 {
 	while (set.len > 0) {
 		size_t start = begin_line("bounce", now, take_part(&set), out);
 		buf_putc(out, ' ');
 		buf_str(out, address);
-		end_line(start, out);
+		end_line(j, start, out);
 	}
 }
 
 void
-journal_print_warning(const struct stamp *now, int64_t give_up, struct str address,
-		      struct buf *out)
+journal_print_warning(const struct journal *j, const struct stamp *now, int64_t give_up,
+		      struct str address, struct buf *out)
 {
 	size_t start = begin_line("warning", now, STR("*"), out);
 
 	buf_print(out, " %lld %.*s", (long long)(give_up > 0 ? give_up : 0), STR_ARG(address));
-	end_line(start, out);
+	end_line(j, start, out);
 }
 
 void
-journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kind,
-		     unsigned part, struct str address, struct buf *out)
+journal_print_expand(const struct journal *j, const struct stamp *now, size_t rcpt,
+		     enum journal_kind kind, unsigned part, struct str address,
+		     struct buf *out)
 {
 	size_t line = begin_rcpt_line("expand", now, rcpt, out);
 
@@ -903,11 +905,12 @@ journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kin
 	if (part)
 		buf_print(out, "%u ", part);
 	buf_str(out, address);
-	end_line(line, out);
+	end_line(j, line, out);
 }
 
 void
-journal_print_held(const struct stamp *now, bool held, struct buf *out)
+journal_print_held(const struct journal *j, const struct stamp *now, bool held,
+		   struct buf *out)
 {
-	end_line(begin_line(held ? held_word : "released", now, STR("*"), out), out);
+	end_line(j, begin_line(held ? held_word : "released", now, STR("*"), out), out);
 }

@@ -674,7 +674,8 @@ spool_read(const struct spool_claim *c, struct buf *text, struct buf *log, struc
 	/* What the caller appends in memory begins a new line, as it does in the file. */
 	if (log->len > 0 && log->ptr[log->len - 1] != '\n')
 		buf_putc(log, '\n');
-	journal_fold(buf_view(log), e, j);
+	journal_fold(buf_view(log), e->binds ? (struct str){c->id, SPOOL_ID} : (struct str){0},
+		     e, j);
 	return 0;
 }
 

@@ -28,6 +28,7 @@ void codec_base32(uint64_t value, unsigned digits, char *dst);
 /* The way back, of nothing but such digits. */
 uint64_t codec_unbase32(struct str digits);
 
-uint32_t codec_crc32(struct str in);
+/* CRC-32 of in behind what came before: that one's, or 0 where nothing did. */
+uint32_t codec_crc32(uint32_t before, struct str in);
 
 #endif

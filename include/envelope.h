@@ -52,6 +52,7 @@ struct envelope_rcpt {
 
 struct envelope {
 	uint64_t offset, length; /* of the message in the file */
+	bool binds;              /* its journal's lines to its id: since version 2 */
 	struct text_facts text;
 	struct header_facts header;
 	struct stamp arrived;

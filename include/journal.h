@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The history of a message's deliveries: one appended line for each event, each ending in a
- * CRC-32; the state of a message is a fold over its lines. A line whose checksum fails, or
+ * CRC-32, of the message's id and the line: what a power cut leaves of another message in a
+ * block that was its own is no line of this one. (Of the line alone in version 1 of the
+ * envelope.) The state of a message is a fold over its lines. A line whose checksum fails, or
  * that says what cannot be, is skipped wherever it stands; one that lacks only its LF is
  * whole. Line form:
  *
@@ -102,6 +104,7 @@ struct journal {
 				    to him has failed */
 	bool held;               /* by the runner, if it is held */
 	/* The rest is journal.c's own. */
+	uint32_t origin;         /* CRC-32 of the id */
 	int64_t awake;           /* seconds of the age that boot clocks have seen */
 	int64_t off;             /* and those between boots, as far as believed */
 	bool dated;              /* a boot has ended with a believable wall clock: */
@@ -110,9 +113,9 @@ struct journal {
 	size_t hashed;           /* recipients that are in slots */
 };
 
-/* Folds text over e's recipients. text and e must outlive *j. Never fails: what cannot be
- * read is skipped and counted. */
-void journal_fold(struct str text, const struct envelope *e, struct journal *j);
+/* Folds text over e's recipients. id: the message's, or "" for lines that are bound to none.
+ * text and e must outlive *j. Never fails: what cannot be read is skipped and counted. */
+void journal_fold(struct str text, struct str id, const struct envelope *e, struct journal *j);
 void journal_free(struct journal *j);
 
 /* The same for lines that come behind all those folded so far: text must outlive *j, too. */
@@ -158,31 +161,34 @@ void journal_print_set(const struct journal *j, const unsigned char *mark, bool 
  * of range, mark then undefined. */
 int journal_parse_set(struct str set, const struct journal *j, unsigned char *mark);
 
-/* Append one line, checksum and LF included, to *out. set: as printed by journal_print_set.
+/* Append one line for j, checksum and LF included, to *out. set: as printed by journal_print_set.
  * One too long for a line is spread over several: of a bounce too, which is then several. */
-void journal_print_facts(const struct stamp *now, int64_t date, struct str message_id,
-			 struct str host, struct buf *out);
+void journal_print_facts(const struct journal *j, const struct stamp *now, int64_t date,
+			 struct str message_id, struct str host, struct buf *out);
 /* sent, deferred or failed as o says; the line of a deferral is at most LIMIT_DEFERRAL_LINE
  * long, others LIMIT_JOURNAL_LINE: the outcome's words are cut to fit, between two of them,
  * and end in "..."; the set never. */
-void journal_print_outcome(const struct stamp *now, struct str set, const struct outcome *o,
+void journal_print_outcome(const struct journal *j, const struct stamp *now,
+			   struct str set, const struct outcome *o, struct buf *out);
+void journal_print_mailbox(const struct journal *j, const struct stamp *now, size_t rcpt,
+			   uint64_t device, uint64_t inode, uint64_t start,
 			   struct buf *out);
-void journal_print_mailbox(const struct stamp *now, size_t rcpt, uint64_t device,
-			   uint64_t inode, uint64_t start, struct buf *out);
-void journal_print_bounce(const struct stamp *now, struct str set, struct str address,
-			  struct buf *out);
-void journal_print_warning(const struct stamp *now, int64_t give_up, struct str address,
-			   struct buf *out);
+void journal_print_bounce(const struct journal *j, const struct stamp *now,
+			  struct str set, struct str address, struct buf *out);
+void journal_print_warning(const struct journal *j, const struct stamp *now,
+			   int64_t give_up, struct str address, struct buf *out);
 /* rcpt stands for this one (part: 0 but for a PART), which is one of its place's only if no
  * other, not itself expanded, is sent the same in the same way. rcpt must be pending. */
-void journal_print_expand(const struct stamp *now, size_t rcpt, enum journal_kind kind,
-			  unsigned part, struct str address, struct buf *out);
+void journal_print_expand(const struct journal *j, const struct stamp *now, size_t rcpt,
+			  enum journal_kind kind, unsigned part, struct str address,
+			  struct buf *out);
 
-void journal_print_held(const struct stamp *now, bool held, struct buf *out);
+void journal_print_held(const struct journal *j, const struct stamp *now, bool held,
+			struct buf *out);
 
 /* One line, without its LF, in words: "2026-11-22 10:57:16 deferred 0,2-4 4.4.1 0 connection
  * refused". One that is not believed is said to be, and stands as it is. */
-void journal_print_event(struct str line, struct buf *out);
+void journal_print_event(const struct journal *j, struct str line, struct buf *out);
 
 /* A recipient's newest verdict as an outcome; the zero outcome before any. */
 struct outcome journal_outcome(const struct journal_rcpt *r);

@@ -100,7 +100,8 @@ printable() { ! LC_ALL=C grep -n '[^ -~]' "$S/out" || fail 'control characters';
 	/usr/bin/python3 -ISB - "$(message)" <<-'END'
 	import re, sys, zlib
 	line = b"deferred 1795341236 86402123 5f3a9c0d11e2b3a4 1 0 4.4.1 0 \x1b[31mred\x07\xc2\x9b31m\x7f"
-	open(sys.argv[1], "ab").write(line + b" %08x\n" % zlib.crc32(line))
+	crc = zlib.crc32(sys.argv[1][-16:].encode() + line)
+	open(sys.argv[1], "ab").write(line + b" %08x\n" % crc)
 	END
 	expect 0 mailq
 	printable
@@ -122,7 +123,8 @@ printable() { ! LC_ALL=C grep -n '[^ -~]' "$S/out" || fail 'control characters';
 	/usr/bin/python3 -ISB - "$(message)" <<-'END'
 	import sys, zlib
 	line = b"facts 1795341236 86402123 5f3a9c0d11e2b3a4 1 * 1795341236 x@y \xc2\x9b31m\x9b\xc3\xbc\xffz"
-	open(sys.argv[1], "ab").write(line + b" %08x\n" % zlib.crc32(line))
+	crc = zlib.crc32(sys.argv[1][-16:].encode() + line)
+	open(sys.argv[1], "ab").write(line + b" %08x\n" % crc)
 	END
 	expect 0 deliver -q -v -O "mailname $(printf 'x\302\2331m\233')"
 	expect 64 sendmail -v "-$(printf '\302\2331m\233\303\274\377')"

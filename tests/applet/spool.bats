@@ -7,7 +7,7 @@ load helper
 check_journal() {
 	/usr/bin/python3 -ISB - "$@" <<-'END'
 	import re, sys, zlib
-	text = open(sys.argv[1], "rb").read()
+	text, name = open(sys.argv[1], "rb").read(), sys.argv[1][-16:].encode()
 	offset, length = map(int, re.match(rb"mtabox 2 (\d{8}) (\d{12}) ", text).groups())
 	journal = text[offset + length:]
 	assert journal.endswith(b"\n") or not journal, journal[-80:]
@@ -15,7 +15,7 @@ check_journal() {
 	                  rb"(\*|\d+(-\d+)?(,\d+(-\d+)?)*) \S.* [0-9a-f]{8}")
 	for line in journal.splitlines():
 	    assert form.fullmatch(line), line
-	    assert zlib.crc32(line[:-9]) == int(line[-8:], 16), line
+	    assert zlib.crc32(name + line[:-9]) == int(line[-8:], 16), line
 	    assert len(line) < (200 if line.startswith(b"deferred") else 4096), line
 	print(*[line.split()[0].decode() for line in journal.splitlines()])
 	END

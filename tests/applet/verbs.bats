@@ -397,7 +397,8 @@ assert 'Is a directory' in q[1]['recipients'][0]['delay_reason']"
 	/usr/bin/python3 -ISB - "$(message)" <<-'END'
 	import sys, zlib
 	line = b'deferred 1795341236 86402123 5f3a9c0d11e2b3a4 1 0 4.4.1 0 "}]\\ \xff\xc2\x9b\xed\xa0\x80\x00\x1b \xe2\x82\xac'
-	open(sys.argv[1], "ab").write(line + b" %08x\n" % zlib.crc32(line))
+	crc = zlib.crc32(sys.argv[1][-16:].encode() + line)
+	open(sys.argv[1], "ab").write(line + b" %08x\n" % crc)
 	END
 	expect 0 mailq -j
 	json 'assert "\"}]\\ \ufffd" in q[0]["recipients"][0]["delay_reason"], q'

@@ -24,8 +24,8 @@ def base32(value, digits):
     return "".join("0123456789abcdefghijklmnopqrstuv"[value >> 5 * n & 31] for n in reversed(range(digits)))
 
 
-def line(text):
-    return text + b" %08x\n" % zlib.crc32(text)
+def line(name, text):
+    return text + b" %08x\n" % zlib.crc32(name.encode() + text)
 
 
 def mtabox(count):
@@ -36,12 +36,12 @@ def mtabox(count):
         head = (b"header\narrived %d 86400123 5f3a9c0d11e2b3a4 1\n"
                 b"submitter 0 root\nsender %s\nrcpt %s\n\n" % (when, SENDER, RCPT))
         fixed = b"mtabox 2 %08d %012d -u--\n" % (36 + len(head), len(BODY))
-        journal = line(b"facts %d 86401001 5f3a9c0d11e2b3a4 1 * %d k2u9@router router" % (when, when))
+        name = base32(when, 8) + base32(n * 2654435761, 8)
+        journal = line(name, b"facts %d 86401001 5f3a9c0d11e2b3a4 1 * %d k2u9@router router" % (when, when))
         for after in 2, 62:
-            journal += line(b"deferred %d 86402123 5f3a9c0d11e2b3a4 1 * 4.4.1 0 connecting to "
+            journal += line(name, b"deferred %d 86402123 5f3a9c0d11e2b3a4 1 * 4.4.1 0 connecting to "
                             b"192.0.2.1 port 25: Connection refused" % (when + after))
-        path = "/bench/spool/Q" + base32(when, 8) + base32(n * 2654435761, 8)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
+        with open(os.open("/bench/spool/Q" + name, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
             f.write(fixed + head + BODY + journal)
     with open("/etc/mtabox.conf", "w") as f:
         f.write("spooldir /bench/spool\nmailname router.example\n")

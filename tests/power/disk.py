@@ -39,18 +39,20 @@ posix   what the standard promises and no more. fsync of a file covers its conte
         was not synced each write is there, half there, zeros, or not at all. Only a file's inode
         is one piece: where its new size is there, so is its owner.
 
-Not modelled: media that lie about having written, damage to what was synced, and in the spool a
-stale block with whole lines of another message's journal.
+Not modelled: media that lie about having written, and damage to what was synced.
 """
 import hashlib
 import itertools
 import os
+import zlib
 
 BLOCK, SECTOR = 4096, 512
 ALL = 1 << 40
 MODELS = "ext4", "ubifs", "written", "posix"
 EVENTS = "seen", "poll", "sends"  # nothing that a disk would know of
-STALE = b"\0\xa5\nsent 1795341301 86467123 5f3a9c0d11e2b3a4 1 * 2.0.0 250 ok 0badcafe\nmtabox 1 "
+LINE = b"sent 1795341301 86467123 5f3a9c0d11e2b3a4 1 * 2.0.0 250 ok"
+# Of another message, with a whole line of its journal.
+STALE = b"\0\xa5\n%s %08x\nmtabox 1 " % (LINE, zlib.crc32(b"01liltsmdljkk0e2" + LINE))
 
 
 class Node:

@@ -301,7 +301,7 @@ class Box:
             else:
                 data = node.data
                 if path.startswith(top + b"/spool/"):
-                    data = self.readdress(data, made, tree)
+                    data = self.readdress(data, path[-16:], tree)
                 with open(path, "wb") as file:
                     file.write(data)
                 links[number] = path
@@ -309,7 +309,7 @@ class Box:
                 os.chown(path, node.uid, node.gid)
             os.chmod(path, node.mode)
 
-    def readdress(self, data, made, tree):
+    def readdress(self, data, name, tree):
         """Journals name mailboxes by their inodes, which those files have not got here: mail/ is
         made before spool/, in the order of names. The device is another one after the boot."""
         inodes = {real: number for number, real in self.inodes.items()}
@@ -322,9 +322,9 @@ class Box:
             if path is None:
                 return line[0]
             new = b"%s %d %d %s" % (line[1].rsplit(b" ", 1)[0], st.st_dev + 1, st.st_ino, line[3])
-            if zlib.crc32(line[0][:-9]) != int(line[4], 16):
+            if zlib.crc32(name + line[0][:-9]) != int(line[4], 16):
                 return line[0]
-            return b"%s %08x" % (new, zlib.crc32(new))
+            return b"%s %08x" % (new, zlib.crc32(name + new))
 
         return re.sub(rb"(?m)^(mailbox \S+ \S+ \S+ \S+ \S+ \d+) (\d+) (\d+) ([0-9a-f]{8})$",
                       change, data)

@@ -298,7 +298,7 @@ test_forwards(void **state)
 	alias_parse_forward(&file, STR("|a\n\"|b \\\"c\\\" d\", x@y, /e f"), STR("joe b"));
 	assert_string_equal(expand_fully(&file, "\"joe b\"", &text),
 			    "x@y \"joe b\"#1 \"joe b\"#2 \"joe b\"#3 ");
-	assert_int_equal(alias_part(&file, STR("\"joe b\""), codec_crc32(STR("|b \"c\" d")), &text), 0);
+	assert_int_equal(alias_part(&file, STR("\"joe b\""), codec_crc32(0, STR("|b \"c\" d")), &text), 0);
 	assert_string_equal(buf_cstr(&text), "|b \"c\" d");
 	alias_free(&file);
 	buf_free(&text);
@@ -329,7 +329,7 @@ test_parts(void **state)
 		    note_complaint, &text);
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
 		int rc = alias_part(&file, str_of(parts[i].name),
-				    codec_crc32(str_of(parts[i].text)), &text);
+				    codec_crc32(0, str_of(parts[i].text)), &text);
 		assert_int_equal(rc, parts[i].there ? 0 : -1);
 		if (parts[i].there)
 			assert_string_equal(buf_cstr(&text), parts[i].text);
@@ -393,7 +393,7 @@ test_bounds(void **state)
 	text.ptr[3] = ',';
 	alias_parse(&file, buf_view(&text), note_complaint, &out);
 	assert_true(str_starts(str_of(expand_fully(&file, "p", &out)), STR("p#1 p#2 ")));
-	assert_int_equal(alias_part(&file, STR("p"), codec_crc32(STR("|9999")), &out), 0);
+	assert_int_equal(alias_part(&file, STR("p"), codec_crc32(0, STR("|9999")), &out), 0);
 	assert_string_equal(buf_cstr(&out), "|9999");
 	alias_free(&file);
 	buf_free(&text);

@@ -111,9 +111,9 @@ static void
 test_crc32(void **state)
 {
 	(void)state;
-	assert_int_equal(codec_crc32(STR("")), 0);
-	assert_int_equal(codec_crc32(STR("123456789")), 0xcbf43926);
-	assert_int_equal(codec_crc32(STR("\377\0\200")), 0xac616edf);
+	assert_int_equal(codec_crc32(0, STR("")), 0);
+	assert_int_equal(codec_crc32(0, STR("123456789")), 0xcbf43926);
+	assert_int_equal(codec_crc32(0, STR("\377\0\200")), 0xac616edf);
 	/* Each half byte at each of the two places. */
 	for (unsigned n = 0; n < 1 << 16; n++) {
 		uint32_t crc = 0xffffffff;
@@ -121,7 +121,7 @@ test_crc32(void **state)
 		crc ^= n;
 		for (int bit = 0; bit < 16; bit++)
 			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-		assert_int_equal(codec_crc32((struct str){pair, 2}), ~crc);
+		assert_int_equal(codec_crc32(0, (struct str){pair, 2}), ~crc);
 	}
 }
 

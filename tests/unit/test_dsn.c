@@ -14,6 +14,9 @@
 static const struct stamp arrived = {1795341234, 1000, 7, true};
 static const struct stamp later = {1795341234 + 432000, 432001000, 7, true};
 
+/* Of a message without an id. */
+static const struct journal unbound = {0};
+
 static const struct envelope_rcpt rcpts[] = {
 	{.address = {"bob@mail.example", 16}},
 	{.address = {"carol", 5}},
@@ -46,15 +49,15 @@ setup(struct failed *f)
 static void
 refuse(struct failed *f, const char *set, struct outcome o)
 {
-	journal_print_outcome(&later, str_of(set), &o, &f->log);
+	journal_print_outcome(&unbound, &later, str_of(set), &o, &f->log);
 }
 
 /* Bounces set and renders head, original and tail. */
 static const char *
 render(struct failed *f, const char *set, const char *original)
 {
-	journal_print_bounce(&later, str_of(set), STR("alice"), &f->log);
-	journal_fold(buf_view(&f->log), &f->e, &f->j);
+	journal_print_bounce(&unbound, &later, str_of(set), STR("alice"), &f->log);
+	journal_fold(buf_view(&f->log), (struct str){0}, &f->e, &f->j);
 	assert_int_equal(f->j.skipped, 0);
 	f->d.envelope = &f->e;
 	f->d.journal = &f->j;
@@ -70,10 +73,10 @@ render(struct failed *f, const char *set, const char *original)
 static const char *
 render_expanded(struct failed *f)
 {
-	journal_print_expand(&later, 3, JOURNAL_ALIAS, 0, STR("staff"), &f->log);
-	journal_print_expand(&later, 4, JOURNAL_ADDRESS, 0, STR("me@x.example"), &f->log);
+	journal_print_expand(&unbound, &later, 3, JOURNAL_ALIAS, 0, STR("staff"), &f->log);
+	journal_print_expand(&unbound, &later, 4, JOURNAL_ADDRESS, 0, STR("me@x.example"), &f->log);
 	journal_free(&f->j);
-	journal_fold(buf_view(&f->log), &f->e, &f->j);
+	journal_fold(buf_view(&f->log), (struct str){0}, &f->e, &f->j);
 	assert_int_equal(f->j.skipped, 0);
 	f->d.bounce = f->j.count - 1;
 	assert_true(str_eq(f->j.rcpts[f->d.bounce].address, STR("me@x.example")));
@@ -263,9 +266,9 @@ test_same_bytes_at_each_attempt(void **state)
 	setup(&f);
 	refuse(&f, "0", outcome_make(PERMFAIL, 4, 7, "expired"));
 	render(&f, "0", "");
-	journal_print_outcome(&much_later, STR("*"), &busy, &f.log);
+	journal_print_outcome(&unbound, &much_later, STR("*"), &busy, &f.log);
 	journal_free(&f.j);
-	journal_fold(buf_view(&f.log), &f.e, &f.j);
+	journal_fold(buf_view(&f.log), (struct str){0}, &f.e, &f.j);
 	dsn_render_head(&f.d, &again);
 	dsn_render_tail(&f.d, &again);
 	assert_true(str_eq(buf_view(&again), buf_view(&f.out)));
@@ -334,7 +337,7 @@ test_foreign_journal(void **state)
 	buf_puts(&f.log, "failed ");
 	stamp_print(&later, &f.log);
 	buf_puts(&f.log, " 0 5.1.1 550 a\r\033b\302\233");
-	buf_print(&f.log, " %08x\n", (unsigned)codec_crc32(buf_view(&f.log)));
+	buf_print(&f.log, " %08x\n", (unsigned)codec_crc32(0, buf_view(&f.log)));
 	assert_non_null(strstr(render(&f, "0", ""), "\nDiagnostic-Code: smtp; 550 a??b??\n"));
 	expect_clean(buf_view(&f.out));
 	teardown(&f);
@@ -397,7 +400,7 @@ test_only_failures_are_reported(void **state)
 	(void)state;
 	setup(&f);
 	refuse(&f, "0", outcome_make(PERMFAIL, 1, 1, "unknown"));
-	journal_print_outcome(&later, STR("1"), &sent, &f.log);
+	journal_print_outcome(&unbound, &later, STR("1"), &sent, &f.log);
 	assert_non_null(strstr(render(&f, "0-2", ""), "; bob@mail.example\n"));
 	assert_null(strstr(f.out.ptr, "carol"));
 	assert_null(strstr(f.out.ptr, "rgen"));
@@ -418,13 +421,13 @@ test_warning(void **state)
 		f.d.date = 1795341234 + 15000;
 		f.d.header = STR("Message-ID: <a@b>\n");
 		struct outcome o = outcome_from_reply(451, STR("4.2.0 grau: \303\274berf\303\274llt"));
-		journal_print_outcome(&now, STR("0"), &o, &f.log);
+		journal_print_outcome(&unbound, &now, STR("0"), &o, &f.log);
 		o = outcome_make(DELIVERED, 0, 0, "ok");
-		journal_print_outcome(&now, STR("1-2"), &o, &f.log);
-		journal_print_warning(&now, give_up, STR("alice"), &f.log);
+		journal_print_outcome(&unbound, &now, STR("1-2"), &o, &f.log);
+		journal_print_warning(&unbound, &now, give_up, STR("alice"), &f.log);
 		o = outcome_make(TEMPFAIL, 4, 1, "something else");
-		journal_print_outcome(&much_later, STR("*"), &o, &f.log);
-		journal_fold(buf_view(&f.log), &f.e, &f.j);
+		journal_print_outcome(&unbound, &much_later, STR("*"), &o, &f.log);
+		journal_fold(buf_view(&f.log), (struct str){0}, &f.e, &f.j);
 		assert_int_equal(f.j.skipped, 0);
 		f.d.envelope = &f.e;
 		f.d.journal = &f.j;
@@ -474,8 +477,8 @@ test_success(void **state)
 	f.e.notify.id = STR("q+3D1+0D+0Ax");
 	refuse(&f, "0", outcome_from_reply(250, STR("2.1.5 taken as 77")));
 	refuse(&f, "1", outcome_make(DELIVERED, 0, 0, "delivered to /secret/place"));
-	journal_print_expand(&later, 2, JOURNAL_ADDRESS, 0, STR("a@x.example"), &f.log);
-	journal_print_expand(&later, 2, JOURNAL_ADDRESS, 0, STR("b@x.example"), &f.log);
+	journal_print_expand(&unbound, &later, 2, JOURNAL_ADDRESS, 0, STR("a@x.example"), &f.log);
+	journal_print_expand(&unbound, &later, 2, JOURNAL_ADDRESS, 0, STR("b@x.example"), &f.log);
 	refuse(&f, "2", outcome_make(DELIVERED, 0, 0, "expanded to 2"));
 	refuse(&f, "3", outcome_make(PERMFAIL, 1, 1, "unknown"));
 	const char *text = render(&f, "0-2", "");

@@ -10,6 +10,9 @@
 #include <time.h>
 #include <cmocka.h>
 
+/* Of a message without an id. */
+static const struct journal unbound = {0};
+
 static const struct envelope_rcpt rcpts[] = {
 	{.address = {"root", 4}},
 	{.address = {"b@mail.example", 14}},
@@ -35,7 +38,7 @@ at(int64_t seconds)
 static void
 add_line(struct buf *log, const char *content)
 {
-	buf_print(log, "%s %08x\n", content, (unsigned)codec_crc32(str_of(content)));
+	buf_print(log, "%s %08x\n", content, (unsigned)codec_crc32(0, str_of(content)));
 }
 
 /* "event STAMP rest" with a stamp that can be. */
@@ -56,7 +59,7 @@ add_outcome(struct buf *log, int64_t when, const char *set, enum verdict v, cons
 	struct outcome o = outcome_make(v, 4, 1, "%s", text);
 
 	o.code = v == TEMPFAIL ? 451 : v == DELIVERED ? 250 : 550;
-	journal_print_outcome(&now, str_of(set), &o, log);
+	journal_print_outcome(&unbound, &now, str_of(set), &o, log);
 }
 
 static void
@@ -64,7 +67,7 @@ add_bounce(struct buf *log, int64_t when, const char *set, const char *address)
 {
 	struct stamp now = at(when);
 
-	journal_print_bounce(&now, str_of(set), str_of(address), log);
+	journal_print_bounce(&unbound, &now, str_of(set), str_of(address), log);
 }
 
 static void
@@ -73,7 +76,7 @@ add_expand(struct buf *log, int64_t when, size_t rcpt, enum journal_kind kind, u
 {
 	struct stamp now = at(when);
 
-	journal_print_expand(&now, rcpt, kind, part, str_of(address), log);
+	journal_print_expand(&unbound, &now, rcpt, kind, part, str_of(address), log);
 }
 
 static void
@@ -83,7 +86,7 @@ add_passed(struct buf *log, const char *set)
 	struct outcome o = outcome_make(DELIVERED, 0, 0, "ok");
 
 	o.passed = true;
-	journal_print_outcome(&now, str_of(set), &o, log);
+	journal_print_outcome(&unbound, &now, str_of(set), &o, log);
 }
 
 static struct journal
@@ -91,7 +94,7 @@ fold(const struct buf *log)
 {
 	struct journal j;
 
-	journal_fold(buf_view(log), &envelope, &j);
+	journal_fold(buf_view(log), (struct str){0}, &envelope, &j);
 	return j;
 }
 
@@ -146,8 +149,8 @@ test_form(void **state)
 	struct stamp now = at(1);
 
 	(void)state;
-	journal_print_facts(&now, 1795341235, STR("k2u9@router"), STR("router"), &log);
-	journal_print_mailbox(&now, 4, 2049, 131083, 40960, &log);
+	journal_print_facts(&unbound, &now, 1795341235, STR("k2u9@router"), STR("router"), &log);
+	journal_print_mailbox(&unbound, &now, 4, 2049, 131083, 40960, &log);
 	add_outcome(&log, 2, "0,2-4", TEMPFAIL, "connection refused");
 	add_outcome(&log, 2, "*", DELIVERED, "");
 	add_bounce(&log, 3, "2-3", "alice@router.example");
@@ -180,8 +183,8 @@ test_life(void **state)
 	struct stamp now = at(10);
 
 	(void)state;
-	journal_print_facts(&now, 1795341244, STR("first@router"), STR("router"), &log);
-	journal_print_facts(&now, 1, STR("second@router"), STR("other"), &log);
+	journal_print_facts(&unbound, &now, 1795341244, STR("first@router"), STR("router"), &log);
+	journal_print_facts(&unbound, &now, 1, STR("second@router"), STR("other"), &log);
 	add_outcome(&log, 11, "*", TEMPFAIL, "greylisted");
 	add_outcome(&log, 70, "1", DELIVERED, "ok queued as 12345");
 	add_outcome(&log, 71, "2-3", PERMFAIL, "no such user");
@@ -254,10 +257,10 @@ test_mailbox(void **state)
 	struct stamp now = at(1);
 
 	(void)state;
-	journal_print_mailbox(&now, 0, 1, 2, 3, &log);
-	journal_print_mailbox(&now, 0, 4, UINT64_MAX, 6, &log);
+	journal_print_mailbox(&unbound, &now, 0, 1, 2, 3, &log);
+	journal_print_mailbox(&unbound, &now, 0, 4, UINT64_MAX, 6, &log);
 	add_outcome(&log, 2, "1", DELIVERED, "ok");
-	journal_print_mailbox(&now, 1, 7, 8, 9, &log);
+	journal_print_mailbox(&unbound, &now, 1, 7, 8, 9, &log);
 	add_event(&log, "mailbox", "0-1 1 2 3");
 	add_event(&log, "mailbox", "* 1 2 3");
 	add_event(&log, "mailbox", "5 1 2 3");
@@ -456,7 +459,7 @@ test_wishes(void **state)
 		want += *want == '<' ? 2 : 0;
 		log.len = 0;
 		add_words(&log, wishes[i].lines, 8);
-		journal_fold(buf_view(&log), &e, &j);
+		journal_fold(buf_view(&log), (struct str){0}, &e, &j);
 		assert_int_equal(j.skipped, 0);
 		for (size_t n = 0; n < j.count; n++) {
 			owed[n] = journal_owes(&j, &j.rcpts[n]) ? 'o' : '-';
@@ -548,7 +551,7 @@ test_more(void **state)
 	add_outcome(&log, 3, "0,5", DELIVERED, "expanded");
 	add_outcome(&log, 4, "*", TEMPFAIL, "later");
 	struct journal all = fold(&log), j;
-	journal_fold((struct str){0}, &envelope, &j);
+	journal_fold((struct str){0}, (struct str){0}, &envelope, &j);
 	for (struct str rest = buf_view(&log); rest.len > 0;)
 		journal_fold_more(&j, str_cut(&rest, '\n'));
 	assert_string_equal(children(&j), "alias root b1, 5>address joe b1, 0>address joe");
@@ -685,7 +688,7 @@ test_deferral_is_short(void **state)
 
 	(void)state;
 	memset(o.text, 'x', sizeof o.text - 1);
-	journal_print_outcome(&now, STR("0,2-4"), &o, &log);
+	journal_print_outcome(&unbound, &now, STR("0,2-4"), &o, &log);
 	assert_int_equal(log.len, LIMIT_DEFERRAL_LINE);
 	expect_fates(&log, "-----", 0);
 
@@ -700,7 +703,7 @@ test_deferral_is_short(void **state)
 		buf_putc(&words, 'f');
 	memcpy(o.text, words.ptr, words.len);
 	log.len = 0;
-	journal_print_outcome(&now, STR("0"), &o, &log);
+	journal_print_outcome(&unbound, &now, STR("0"), &o, &log);
 	struct journal cut = fold(&log);
 	words.len = kept;
 	buf_puts(&words, "...");
@@ -713,7 +716,7 @@ test_deferral_is_short(void **state)
 		for (size_t i = 0; i + 1 < sizeof o.text; i++)
 			o.text[i] = i < shift ? 'x' : "\xe2\x82\xac"[(i - shift) % 3];
 		log.len = 0;
-		journal_print_outcome(&now, STR("0"), &o, &log);
+		journal_print_outcome(&unbound, &now, STR("0"), &o, &log);
 		assert_in_range(log.len, LIMIT_DEFERRAL_LINE - 2, LIMIT_DEFERRAL_LINE);
 		assert_memory_equal(log.ptr + log.len - 14, "\xac... ", 5);
 	}
@@ -722,7 +725,7 @@ test_deferral_is_short(void **state)
 	o = outcome_make(PERMFAIL, 1, 1, "no");
 	memcpy(o.text, "a\nb\rc", 6);
 	log.len = 0;
-	journal_print_outcome(&now, STR("*"), &o, &log);
+	journal_print_outcome(&unbound, &now, STR("*"), &o, &log);
 	expect_fates(&log, "fffff", 0);
 	struct journal j = fold(&log);
 	assert_true(str_eq(j.rcpts[0].last, STR("5.1.1 0 a?b?c")));
@@ -734,7 +737,7 @@ test_deferral_is_short(void **state)
 		buf_print(&set, "%s%u", i ? "," : "", i);
 	o = outcome_make(TEMPFAIL, 4, 1, "words");
 	log.len = 0;
-	journal_print_outcome(&now, buf_view(&set), &o, &log);
+	journal_print_outcome(&unbound, &now, buf_view(&set), &o, &log);
 	assert_non_null(strstr(buf_cstr(&log), ",196,198 4.4.1 0 "));
 	assert_null(strstr(buf_cstr(&log), "words"));
 	buf_free(&set);
@@ -759,14 +762,14 @@ test_many(void **state)
 		list[i] = rcpts[1];
 	many.rcpts = list;
 	many.rcpt_count = MANY;
-	journal_fold((struct str){0}, &many, &j);
+	journal_fold((struct str){0}, (struct str){0}, &many, &j);
 	for (size_t i = 0; i < MANY; i += 2)
 		mark[i] = 1;
 	journal_print_set(&j, mark, true, &set);
-	journal_print_outcome(&now, buf_view(&set), &o, &log);
-	journal_print_bounce(&now, buf_view(&set), STR("alice@router.example"), &log);
+	journal_print_outcome(&unbound, &now, buf_view(&set), &o, &log);
+	journal_print_bounce(&unbound, &now, buf_view(&set), STR("alice@router.example"), &log);
 	journal_free(&j);
-	journal_fold(buf_view(&log), &many, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &many, &j);
 	assert_int_equal(j.skipped, 0);
 	assert_int_equal(journal_owed(&j), 0);
 	for (size_t i = 0; i < MANY; i++) {
@@ -799,7 +802,7 @@ test_many_expanded(void **state)
 			   i % 3 ? 0 : i % MANY + 1, i % 3 ? buf_cstr(&address) : "robot");
 	}
 	add_outcome(&log, 1, "0", DELIVERED, "expanded");
-	journal_fold(buf_view(&log), &envelope, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &envelope, &j);
 	/* 2 * MANY is not divisible by 3: the second time other kinds come for a third each. */
 	size_t count = j.count;
 	assert_in_range(count, MANY + 5, 2 * MANY + 5);
@@ -861,7 +864,7 @@ defer_at(struct buf *log, struct stamp when)
 {
 	struct outcome o = outcome_make(TEMPFAIL, 4, 1, "x");
 
-	journal_print_outcome(&when, STR("*"), &o, log);
+	journal_print_outcome(&unbound, &when, STR("*"), &o, log);
 }
 
 static int64_t
@@ -874,7 +877,7 @@ age_after(const struct stamp *events, size_t count)
 	e.arrived = events[0];
 	for (size_t i = 1; i < count; i++)
 		defer_at(&log, events[i]);
-	journal_fold(buf_view(&log), &e, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &e, &j);
 	assert_int_equal(j.skipped, 0);
 	int64_t age = j.age;
 	journal_free(&j);
@@ -883,7 +886,7 @@ age_after(const struct stamp *events, size_t count)
 	log.len = 0;
 	for (size_t i = 1; i + 1 < count; i++)
 		defer_at(&log, events[i]);
-	journal_fold(buf_view(&log), &e, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &e, &j);
 	assert_int_equal(journal_age(&j, &events[count - 1]), age);
 	journal_free(&j);
 	buf_free(&log);
@@ -1068,7 +1071,7 @@ test_warning(void **state)
 	e.rcpts = some;
 	add_outcome(&log, 1, "4", DELIVERED, "ok");
 	add_outcome(&log, 2, "*", TEMPFAIL, "first");
-	journal_fold(buf_view(&log), &e, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &e, &j);
 	assert_true(journal_may_warn(&j));
 	assert_true(journal_warns_of(&j.rcpts[0]) && journal_warns_of(&j.rcpts[1]));
 	assert_false(journal_warns_of(&j.rcpts[2]) || journal_warns_of(&j.rcpts[3]) ||
@@ -1076,10 +1079,10 @@ test_warning(void **state)
 	journal_free(&j);
 
 	size_t start = log.len;
-	journal_print_warning(&now, 1795773234, STR("alice@router.example"), &log);
+	journal_print_warning(&unbound, &now, 1795773234, STR("alice@router.example"), &log);
 	assert_true(str_starts(buf_tail(&log, start), STR("warning 1795361234 20100000 "
 		"0000000000000007 1 * 1795773234 alice@router.example ")));
-	journal_fold(buf_view(&log), &e, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &e, &j);
 	assert_int_equal(j.skipped, 0);
 	assert_int_equal(j.count, 6);
 	assert_int_equal(j.give_up, 1795773234);
@@ -1092,9 +1095,9 @@ test_warning(void **state)
 	journal_free(&j);
 
 	add_outcome(&log, 30000, "*", TEMPFAIL, "second");
-	journal_print_warning(&again, 1, STR("bob"), &log);
+	journal_print_warning(&unbound, &again, 1, STR("bob"), &log);
 	add_outcome(&log, 50000, "0-2", PERMFAIL, "third");
-	journal_fold(buf_view(&log), &e, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &e, &j);
 	assert_int_equal(j.skipped, 0);
 	assert_int_equal(j.count, 6);
 	assert_string_equal(told(&j, &out), want);
@@ -1103,7 +1106,7 @@ test_warning(void **state)
 	journal_free(&j);
 	add_outcome(&log, 50001, "5", PERMFAIL, "no");
 	add_bounce(&log, 50002, "0,2", "alice@router.example");
-	journal_fold(buf_view(&log), &e, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &e, &j);
 	assert_int_equal(journal_owed(&j), 0);
 	assert_int_equal(journal_news(&j, &j.rcpts[6]), JOURNAL_FAILURE);
 	assert_string_equal(told(&j, &out), "a@x 2 5.4.1 550 third|c@x 2 5.4.1 550 third|");
@@ -1111,7 +1114,7 @@ test_warning(void **state)
 
 	/* No sender: nobody to warn. */
 	e.sender = STR("");
-	journal_fold((struct str){0}, &e, &j);
+	journal_fold((struct str){0}, (struct str){0}, &e, &j);
 	assert_false(journal_may_warn(&j));
 	journal_free(&j);
 	buf_free(&log);
@@ -1123,7 +1126,7 @@ says_held(struct buf *log)
 {
 	struct journal j;
 
-	journal_fold(buf_view(log), &envelope, &j);
+	journal_fold(buf_view(log), (struct str){0}, &envelope, &j);
 	assert_int_equal(j.skipped, 0);
 	bool held = j.held;
 	journal_free(&j);
@@ -1140,11 +1143,11 @@ test_held(void **state)
 	(void)state;
 	assert_false(says_held(&log));
 	add_outcome(&log, 1, "*", PERMFAIL, "no");
-	journal_print_held(&now, true, &log);
+	journal_print_held(&unbound, &now, true, &log);
 	assert_true(says_held(&log));
-	journal_print_held(&now, false, &log);
+	journal_print_held(&unbound, &now, false, &log);
 	assert_false(says_held(&log));
-	journal_print_held(&now, true, &log);
+	journal_print_held(&unbound, &now, true, &log);
 	assert_true(says_held(&log));
 	/* Somebody else did something to it. */
 	add_bounce(&log, 70, "2-3", "alice@router.example");
@@ -1153,7 +1156,7 @@ test_held(void **state)
 	add_event(&log, "held", "0");
 	add_event(&log, "held", "* x");
 	add_event(&log, "released", "");
-	journal_fold(buf_view(&log), &envelope, &j);
+	journal_fold(buf_view(&log), (struct str){0}, &envelope, &j);
 	assert_int_equal(j.skipped, 3);
 	assert_false(j.held);
 	journal_free(&j);
@@ -1169,16 +1172,16 @@ test_mutations(void **state)
 	struct stamp now = at(1);
 
 	(void)state;
-	journal_print_facts(&now, 1, STR("a@b"), STR("c"), &good);
-	journal_print_mailbox(&now, 0, 1, 2, 3, &good);
+	journal_print_facts(&unbound, &now, 1, STR("a@b"), STR("c"), &good);
+	journal_print_mailbox(&unbound, &now, 0, 1, 2, 3, &good);
 	add_outcome(&good, 1, "*", TEMPFAIL, "sent 0 2.0.0");
 	add_outcome(&good, 2, "2-3", PERMFAIL, "no");
 	add_bounce(&good, 3, "2-3", "alice@router.example");
 	add_expand(&good, 3, 5, JOURNAL_ADDRESS, 0, "ann");
 	add_expand(&good, 3, 1, JOURNAL_ALIAS_PART, 1, "robot");
-	journal_print_warning(&now, 7, STR("alice@router.example"), &good);
-	journal_print_held(&now, true, &good);
-	journal_print_held(&now, false, &good);
+	journal_print_warning(&unbound, &now, 7, STR("alice@router.example"), &good);
+	journal_print_held(&unbound, &now, true, &good);
+	journal_print_held(&unbound, &now, false, &good);
 	size_t unsent = good.len;
 	add_outcome(&good, 4, "0", DELIVERED, "ok");
 	add_outcome(&good, 5, "*", DELIVERED, "ok");
@@ -1192,7 +1195,7 @@ test_mutations(void **state)
 		memcpy(exact, text.ptr, text.len);
 		struct str bytes = {exact, text.len};
 		struct journal j;
-		journal_fold(bytes, &envelope, &j);
+		journal_fold(bytes, (struct str){0}, &envelope, &j);
 		bool sent = strchr(fates(&j), 's') != NULL;
 		assert_true(!sent || says_sent(bytes));
 		assert_true(j.count >= 5 && journal_pending(&j) <= j.count);

@@ -10,6 +10,7 @@
 enum { MINUTE = 60, HOUR = 3600, DAY = 86400, YEAR = 365 * DAY };
 
 static const int64_t today = 1795341234;
+static const struct journal unbound = {0};
 static const struct retry_policy policy = {MINUTE, 4 * HOUR};
 
 static struct journal_rcpt
@@ -145,13 +146,13 @@ history(const struct stamp *events, size_t count, const char *bounce_to, struct 
 
 	for (size_t i = 1; i < count; i++) {
 		if (bounce_to && i == 1) {
-			journal_print_outcome(&events[i], STR("0"), &never, log);
-			journal_print_bounce(&events[i], STR("0"), str_of(bounce_to), log);
+			journal_print_outcome(&unbound, &events[i], STR("0"), &never, log);
+			journal_print_bounce(&unbound, &events[i], STR("0"), str_of(bounce_to), log);
 		} else {
-			journal_print_outcome(&events[i], STR("*"), &later, log);
+			journal_print_outcome(&unbound, &events[i], STR("*"), &later, log);
 		}
 	}
-	journal_fold(buf_view(log), &e, &j);
+	journal_fold(buf_view(log), (struct str){0}, &e, &j);
 	assert_int_equal(j.skipped, 0);
 	return j;
 }
