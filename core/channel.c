@@ -119,9 +119,12 @@ channel_write(struct channel *c, struct str bytes)
 		return 0;
 	if (CONFIG_TLS && c->tls) {
 		taken = tls_write(c->tls, bytes.ptr, bytes.len);
-		/* No room: once the records are out there is, or the socket is full. */
-		if (taken == 0 && tls_pump(c->tls) == 0)
+		/* No room: once the records are out there is, or the socket is full. If that is
+		 * the end, pump will hear of it. */
+		if (taken == 0) {
+			tls_pump(c->tls);
 			taken = tls_write(c->tls, bytes.ptr, bytes.len);
+		}
 	} else {
 		ssize_t n = write(c->fd, bytes.ptr, bytes.len);
 		/* A server that has taken a message and goes has said so before. */
