@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -57,9 +56,8 @@ load_trust(struct reach *r)
 	t->ca_name = c->tls_ca_file;
 	t->clock = c->tls_clock;
 	t->floor = BUILD_TIME;
-	t->has_fingerprint = *c->tls_fingerprint &&
-		trust_parse_sha256(str_of(c->tls_fingerprint), t->fingerprint) == 0;
-	t->has_pin = *c->tls_pin && trust_parse_sha256(str_of(c->tls_pin), t->pin) == 0;
+	t->has_fingerprint = trust_parse_sha256(str_of(c->tls_fingerprint), t->fingerprint) == 0;
+	t->has_pin = trust_parse_sha256(str_of(c->tls_pin), t->pin) == 0;
 	clock_read(&t->now);
 	t->ca = pem_open(c->tls_ca_file);
 	t->ca_error = errno;
@@ -85,8 +83,9 @@ reach_prepare(struct reach *r, const struct conf *conf, const struct destination
 		r->helper = net_start(r->conf->helper);
 	user_load(&passwd);
 	user_without_rights(&passwd, str_of(r->conf->default_user), &nobody);
-	if (geteuid() == 0 && sandbox_become(nobody.uid, nobody.gid))
-		die(EX_OSERR, "cannot give up root's rights:");
+	/* That works, or ends the process. */
+	if (geteuid() == 0)
+		sandbox_become(nobody.uid, nobody.gid);
 	user_free(&nobody);
 	user_unload(&passwd);
 	clock_keep_random();
@@ -214,11 +213,11 @@ find_source(const struct reach *r, int family, struct dns_address *from)
 {
 	struct str list = str_of(r->conf->source_address);
 
-	while (list.len > 0)
-		if (dns_parse_address(str_cut(&list, ' '), from) == 0 &&
-		    from->sa.ss_family == family)
-			return true;
-	return false;
+	/* conf has looked at each: what is none here is the nothing between two blanks. */
+	from->sa.ss_family = AF_UNSPEC;
+	while (list.len > 0 && from->sa.ss_family != family)
+		dns_parse_address(str_cut(&list, ' '), from);
+	return from->sa.ss_family == family;
 }
 
 static int

@@ -64,7 +64,7 @@ int dns_mail_exchangers(const struct dns *d, struct str domain, uint32_t seed,
 struct str dns_address_bytes(const struct dns_address *a);
 /* "192.0.2.1" or "2001:db8::1". */
 void dns_print_address(const struct dns_address *a, struct buf *out);
-/* An address literal without brackets; 0, or -1. */
+/* An address literal without brackets; 0, or -1, and *a is as it was. */
 int dns_parse_address(struct str s, struct dns_address *a);
 
 #endif
