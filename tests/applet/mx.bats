@@ -302,7 +302,7 @@ many_domains() {
 	name_server
 	exchanger live 1
 	zone "x.example A $net.1" 'x.example AAAA ::1'
-	by_mx "127.0.0.1#$dns" 'ip_version 4' "source_address ::1 $net.9"
+	by_mx "127.0.0.1#$dns" 'ip_version 4' "source_address ::1  $net.9"
 	post one@x.example
 	flush
 	sent one@x.example
