@@ -23,7 +23,7 @@
 #define PEER "mail.example:25"
 #define LAST "421 going down\r\n" /* what each server says before it goes */
 
-enum { PATIENCE = 3 }; /* seconds; nothing waits that long when it works */
+enum { PATIENCE = 10 }; /* seconds; nothing waits that long when it works */
 
 static char dir[] = "/tmp/test_channel.XXXXXX";
 static struct identity owner; /* the server's certificate and key */

@@ -30,7 +30,7 @@
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* The worker is killed then, which ends whatever the test waits for; in seconds. */
-enum { PATIENCE = 5 };
+enum { PATIENCE = 15 };
 
 static const char text[] = "Subject: hello\n\nhello\n";
 static char dir[] = "/tmp/test_relay.XXXXXX";
