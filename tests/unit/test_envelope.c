@@ -412,6 +412,7 @@ test_damage(void **state)
 		{"header", "Header"},
 		{"arrived 1795341234", "arrived x"},
 		{"b3a4 1\n", "b3a4 1 2\n"},
+		{"arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\n", "arrived\n"},
 		{"arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1\n", ""},
 		{"submitter 1000", "submitter 4294967296"},
 		{"submitter 1000", "submitter -1"},

@@ -301,6 +301,11 @@ test_read_at(void **state)
 	assert_string_equal(text, "0123456789");
 	let_fail("pread", EIO, 1);
 	FAILS(EIO, file_read_at(fd, text, 4, 0));
+	/* Nor is a part of it all there is. */
+	let_fail("pread", SHORT, 1);
+	second = (struct fault){"pread", EIO, 1};
+	FAILS(EIO, file_read_at(fd, text, 4, 0));
+	assert_int_equal(second.times, 0);
 }
 
 static void
