@@ -57,12 +57,13 @@ has_name_in_any_case(struct str line, const void *what)
 static bool
 has_uid(struct str line, const void *what)
 {
-	uint64_t uid;
+	uint64_t uid = 0;
 
 	str_cut(&line, ':');
 	str_cut(&line, ':');
-	return str_number(str_cut(&line, ':'), UINT32_MAX, &uid) == 0 &&
-	       uid == *(const uid_t *)what;
+	/* One that is no number, parse_line refuses. */
+	str_number(str_cut(&line, ':'), UINT32_MAX, &uid);
+	return uid == *(const uid_t *)what;
 }
 
 void

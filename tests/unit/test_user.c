@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -120,6 +121,11 @@ test_odd_lines(void **state)
 	is(13, 14, "odd", "/right");
 	user_free(&u);
 	assert_int_equal(user_by_id(&file, 12, &u), USER_UNKNOWN);
+	passwd = "odd:x:none:5::/odd:\nroot:x:0:0:root:/root:";
+	user_unload(&file);
+	user_load(&file);
+	assert_int_equal(user_by_id(&file, 0, &u), USER_FOUND);
+	is(0, 0, "root", "/root");
 }
 
 static void
@@ -195,6 +201,22 @@ test_no_answer(void **state)
 	no_answer(EIO);
 }
 
+/* Whom a part of the file does not name may stand in the rest of it. */
+static void
+test_part_of_a_file(void **state)
+{
+	enum { TOO_BIG = (4 << 20) + 1 };
+	char *big = malloc(TOO_BIG + 1);
+
+	(void)state;
+	memset(big, '\n', TOO_BIG);
+	big[TOO_BIG] = '\0';
+	memcpy(big, passwd, strlen(passwd));
+	passwd = big;
+	no_answer(EFBIG);
+	free(big);
+}
+
 static void
 test_without_rights(void **state)
 {
@@ -216,7 +238,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(test_by_name), T(test_odd_lines), T(test_by_id), T(test_of_mail),
-		T(test_no_file), T(test_no_answer), T(test_without_rights),
+		T(test_no_file), T(test_no_answer), T(test_part_of_a_file),
+		T(test_without_rights),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
