@@ -45,21 +45,24 @@ take_number(struct str *line, uint64_t max, uint64_t *value)
 int
 parcel_parse(struct str payload, struct parcel *p)
 {
+	/* The first line's numbers, in their order. */
+	enum { OFFSET, LENGTH, FACTS, BY_DATA, RCPTS, SENDER, HEAD, TAIL, NUMBERS };
 	struct str line = str_cut(&payload, '\n');
-	uint64_t facts, by_data, count, sender, head, tail, number;
+	const size_t len = payload.len;
+	const uint64_t max[NUMBERS] = {INT64_MAX, INT64_MAX, ENCODE_FACTS, 1, len, len, len, len};
+	uint64_t first[NUMBERS], number;
 
 	*p = (struct parcel){0};
-	if (take_number(&line, INT64_MAX, &p->offset) ||
-	    take_number(&line, INT64_MAX, &p->length) ||
-	    take_number(&line, ENCODE_FACTS, &facts) || take_number(&line, 1, &by_data) ||
-	    take_number(&line, payload.len, &count) ||
-	    take_number(&line, payload.len, &sender) ||
-	    take_number(&line, payload.len, &head) || take_number(&line, payload.len, &tail) ||
-	    count == 0 || take_notify(&payload, NOTIFY_MAIL, &p->notify))
+	for (unsigned n = 0; n < NUMBERS; n++)
+		if (take_number(&line, max[n], &first[n]))
+			return -1;
+	if (first[RCPTS] == 0 || take_notify(&payload, NOTIFY_MAIL, &p->notify))
 		return -1;
-	p->facts = (unsigned)facts;
-	p->by_data = by_data;
-	p->rcpt_count = (size_t)count;
+	p->offset = first[OFFSET];
+	p->length = first[LENGTH];
+	p->facts = (unsigned)first[FACTS];
+	p->by_data = first[BY_DATA];
+	p->rcpt_count = (size_t)first[RCPTS];
 	p->numbers = buf_array(NULL, p->rcpt_count, sizeof *p->numbers);
 	p->rcpts = buf_array(NULL, p->rcpt_count, sizeof *p->rcpts);
 	p->notifies = buf_array(NULL, p->rcpt_count, sizeof *p->notifies);
@@ -71,11 +74,11 @@ parcel_parse(struct str payload, struct parcel *p)
 		p->numbers[n] = (uint32_t)number;
 		p->rcpts[n] = line;
 	}
-	if (payload.len != sender + head + tail)
+	if (payload.len != first[SENDER] + first[HEAD] + first[TAIL])
 		return -1;
-	p->sender = str_upto(payload, (size_t)sender);
-	p->head = str_upto(str_from(payload, (size_t)sender), (size_t)head);
-	p->tail = str_from(payload, (size_t)(sender + head));
+	p->sender = str_upto(payload, (size_t)first[SENDER]);
+	p->head = str_upto(str_from(payload, p->sender.len), (size_t)first[HEAD]);
+	p->tail = str_from(payload, p->sender.len + p->head.len);
 	return 0;
 }
 
