@@ -60,7 +60,7 @@ say(struct str address, const struct outcome *o)
 	buf_free(&status);
 }
 
-/* Says what went wrong. The status of the first of the worst. */
+/* Says what went wrong. The status of one of the worst. */
 static int
 report(const struct attempt *a)
 {
@@ -71,8 +71,7 @@ report(const struct attempt *a)
 		struct outcome o = journal_outcome(r);
 		if (r->fate == JOURNAL_SENT)
 			continue;
-		int *status = o.verdict == PERMFAIL ? &permanent : &temporary;
-		*status = *status ? *status : outcome_final_sysexit(&o);
+		*(o.verdict == PERMFAIL ? &permanent : &temporary) = outcome_final_sysexit(&o);
 		say(r->address, &o);
 	}
 	return permanent ? permanent : temporary;
