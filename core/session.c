@@ -104,13 +104,13 @@ end(void *ctx, const struct text_facts *facts, struct buf *why)
 	intake = d->intake;
 	d->intake = NULL;
 	int status = submit_commit(intake, id);
-	if (status == 0)
+	if (status == 0) {
 		buf_puts(why, id);
-	else
-		buf_str(why, buf_view(&d->why));
-	forget(d);
-	if (status == 0)
 		d->session->queued(d->session->ctx);
+	} else {
+		buf_str(why, buf_view(&d->why));
+	}
+	forget(d);
 	return status;
 }
 
@@ -140,11 +140,14 @@ session_run(const struct session *session, int in, int out)
 {
 	struct smtpd *s = buf_array(NULL, 1, sizeof *s);
 	struct delivery d = {.session = session};
-	struct stat st;
+	struct stat st = {0};
+
+	/* Of which nothing can be said is no socket. */
+	fstat(in, &st);
 	struct smtpd_config config = {
 		.name = str_of(session->site->conf.mailname),
 		.size_limit = session->site->conf.message_size_limit,
-		.strict = fstat(in, &st) == 0 && S_ISSOCK(st.st_mode),
+		.strict = S_ISSOCK(st.st_mode),
 		.begin = begin, .rcpt = add_rcpt, .data = take_data, .end = end,
 		.reset = forget, .ctx = &d,
 	};
