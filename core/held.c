@@ -5,7 +5,7 @@
 #include <string.h>
 
 static bool
-is_held(const struct spool_claim *c)
+is_held(struct spool_claim *c)
 {
 	struct buf text = {0}, log = {0};
 	struct envelope e;

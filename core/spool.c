@@ -631,10 +631,10 @@ read_part(int fd, uint64_t offset, uint64_t len, struct buf *out)
 }
 
 static const char *
-read_message(int fd, uint64_t size, struct buf *text, struct buf *log, struct envelope *e)
+read_message(struct spool_claim *c, struct buf *text, struct buf *log, struct envelope *e)
 {
-	uint64_t offset, length;
-	const char *why = read_part(fd, 0, size < FIRST_READ ? size : FIRST_READ, text);
+	uint64_t offset, length, size = c->size;
+	const char *why = read_part(c->fd, 0, size < FIRST_READ ? size : FIRST_READ, text);
 
 	/* Where reading worked and something is wrong, errno is EINVAL. */
 	if (why)
@@ -642,33 +642,33 @@ read_message(int fd, uint64_t size, struct buf *text, struct buf *log, struct en
 	if (envelope_parse_fixed(buf_view(text), &offset, &length))
 		return size < ENVELOPE_FIRST ? "the file ends too early" :
 					       "not an envelope of this version";
-	if (size < offset + length)
+	c->log = offset + length;
+	if (size < c->log)
 		return "the message is shorter than its envelope says";
-	if (size - offset - length > LIMIT_JOURNAL)
+	if (size - c->log > LIMIT_JOURNAL)
 		return "the journal is too long";
 	/* Of a small message all has been read; else what is missing of its two ends. */
-	if (offset + length < text->len)
-		buf_str(log, buf_tail(text, (size_t)(offset + length)));
+	if (c->log < text->len)
+		buf_str(log, buf_tail(text, (size_t)c->log));
 	if (offset < text->len)
 		text->len = (size_t)offset;
 	else
-		why = read_part(fd, text->len, offset - text->len, text);
+		why = read_part(c->fd, text->len, offset - text->len, text);
 	if (!why)
-		why = read_part(fd, offset + length + log->len,
-				size - offset - length - log->len, log);
+		why = read_part(c->fd, c->log + log->len, size - c->log - log->len, log);
 	if (!why && envelope_parse(buf_view(text), e, &why))
 		errno = EINVAL;
 	return why;
 }
 
 int
-spool_read(const struct spool_claim *c, struct buf *text, struct buf *log, struct envelope *e,
+spool_read(struct spool_claim *c, struct buf *text, struct buf *log, struct envelope *e,
 	   struct journal *j, const char **why)
 {
 	text->len = log->len = 0;
 	*e = (struct envelope){0};
 	*j = (struct journal){0};
-	*why = read_message(c->fd, c->size, text, log, e);
+	*why = read_message(c, text, log, e);
 	if (*why)
 		return -1;
 	/* What the caller appends in memory begins a new line, as it does in the file. */
@@ -702,23 +702,6 @@ spool_open_journal(struct spool *s, struct spool_claim *c)
 	return -1;
 }
 
-/* Notes end at half of what spool_read takes: the other half is for final verdicts, and a
- * message that has waited for so many must not become one that cannot be read. */
-static int
-check_journal(const struct spool_claim *c, off_t size)
-{
-	char head[ENVELOPE_FIRST];
-	uint64_t offset, length;
-
-	if (size <= LIMIT_JOURNAL / 2)
-		return 0;
-	if (file_read_at(c->fd, head, sizeof head, 0) < 0)
-		return -1;
-	errno = EFBIG;
-	return !envelope_parse_fixed((struct str){head, sizeof head}, &offset, &length) &&
-	       (uint64_t)size - offset - length <= LIMIT_JOURNAL / 2 ? 0 : -1;
-}
-
 int
 spool_append(struct spool *s, struct spool_claim *c, struct str lines,
 	     enum spool_weight weight)
@@ -732,8 +715,12 @@ spool_append(struct spool *s, struct spool_claim *c, struct str lines,
 	if (spool_open_journal(s, c))
 		return -1;
 	errno = ENOENT; /* for st_nlink */
-	if (fstat(c->fd, &st) || st.st_nlink == 0 ||
-	    (weight != SPOOL_FINAL && check_journal(c, st.st_size)))
+	if (fstat(c->fd, &st) || st.st_nlink == 0)
+		return -1;
+	/* Notes end at half of what spool_read takes: the other half is for final verdicts, and a
+	 * message that has waited for so many must not become one that cannot be read. */
+	errno = EFBIG;
+	if (weight != SPOOL_FINAL && (uint64_t)st.st_size - c->log > LIMIT_JOURNAL / 2)
 		return -1;
 	if (st.st_size > 0 && file_read_at(c->fd, &last, 1, st.st_size - 1) != 1)
 		return -1;

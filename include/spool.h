@@ -77,6 +77,7 @@ void spool_abort(struct spool *s, struct spool_draft *d);
 struct spool_claim {
 	int fd;                  /* read-only, holds the flock */
 	uint64_t size;           /* of the file, when it was locked; of a listing's, when opened */
+	uint64_t log;            /* where the journal begins; 0: not read yet */
 	int journal;             /* append only; -1 until the first append */
 	char state;              /* 'Q', 'H' or 'C' */
 	char id[SPOOL_ID + 1];
@@ -93,7 +94,7 @@ void spool_release(struct spool_claim *c);
 /* Reads envelope and journal. text and log are filled (log to the end of a line) and must
  * outlive *e and *j. 0; -1 with *why in words: with errno EINVAL it is not a message of ours,
  * with another one it could not be read this time. */
-int spool_read(const struct spool_claim *c, struct buf *text, struct buf *log,
+int spool_read(struct spool_claim *c, struct buf *text, struct buf *log,
 	       struct envelope *e, struct journal *j, const char **why);
 
 /* Opens the journal of the very file that is claimed, for spool_append, which does that where it has
@@ -110,7 +111,8 @@ enum spool_weight {
 /* Appends lines; begins a new one where a crash left half a line. 0, or -1 with errno: what
  * was written is taken back where that is possible; where only the sync failed, the lines
  * stand and may or may not be on disk. EFBIG for a note: half of LIMIT_JOURNAL is used, which
- * leaves room for what must be written. ENOENT: somebody has removed or replaced the file. */
+ * leaves room for what must be written; before spool_read all of the file counts as journal.
+ * ENOENT: somebody has removed or replaced the file. */
 int spool_append(struct spool *s, struct spool_claim *c, struct str lines,
 		 enum spool_weight weight);
 

@@ -44,10 +44,10 @@ static char path[sizeof top + 8];
 static struct spool spool;
 
 /* The clock module and flock as these tests need them: numbers that come twice, and something
- * that happens between an open and its lock. */
+ * that happens between an open and its lock, or before a wait for one. */
 static uint64_t next_random;
 static unsigned repeats;
-static void (*before_lock)(void);
+static void (*before_lock)(void), (*before_wait)(void);
 
 void
 clock_random(void *bytes, size_t len)
@@ -79,6 +79,8 @@ flock(int fd, int operation)
 	before_lock = NULL;
 	if (hook)
 		hook();
+	if (before_wait && !(operation & LOCK_NB))
+		before_wait();
 	return (int)syscall(SYS_flock, fd, operation);
 }
 
@@ -200,15 +202,13 @@ static struct {
 } got;
 
 static void
-read_back(const struct spool_claim *c)
+read_back(struct spool_claim *c)
 {
-	struct spool_claim whole = *c;
-
 	journal_free(&got.j);
 	envelope_free(&got.e);
 	errno = 0;
-	whole.size = (uint64_t)lseek(c->fd, 0, SEEK_END);
-	got.rc = spool_read(&whole, &got.text, &got.log, &got.e, &got.j, &got.why);
+	c->size = (uint64_t)lseek(c->fd, 0, SEEK_END);
+	got.rc = spool_read(c, &got.text, &got.log, &got.e, &got.j, &got.why);
 	got.err = errno;
 }
 
@@ -749,6 +749,7 @@ test_append_leaves_room(void **state)
 	body[sizeof body - 1] = '\0';
 	queue_message(body, id);
 	struct spool_claim c = claim('Q', id);
+	read_back(&c);
 	off_t start = size_of(c.fd);
 	append_outcome(&c, "*", TEMPFAIL, false);
 	assert_int_equal(ftruncate(c.journal, start + LIMIT_JOURNAL / 2), 0);
@@ -989,7 +990,7 @@ test_runner(void **state)
 	assert_true(path_ends(fd, "runner"));
 	assert_int_equal(spool_lock_runner(&spool, false, &other), SPOOL_BUSY);
 	assert_int_equal(other, -1);
-	/* Whoever waits has it after the holder's end, or hears of a signal. */
+	/* Whoever waits for its end hears of a signal. */
 	const struct sigaction alarm_sent = {.sa_handler = on_alarm};
 	const struct itimerval soon = {.it_value.tv_usec = 1000, .it_interval.tv_usec = 1000};
 	const struct itimerval never = {.it_value.tv_usec = 0};
@@ -1016,6 +1017,30 @@ test_runner(void **state)
 	assert_int_equal(errno, EINVAL);
 	assert_int_equal(spool_touch_runner(&spool), -1);
 	assert_true(faccessat(spool.dir, "victim", F_OK, 0) != 0);
+}
+
+static int holder;
+
+static void
+end_holder(void)
+{
+	assert_int_equal(close(holder), 0);
+	before_wait = NULL;
+}
+
+/* Whoever waits for a runner takes its place when it ends. */
+static void
+test_runner_waited_for(void **state)
+{
+	int fd;
+
+	(void)state;
+	assert_int_equal(spool_lock_runner(&spool, false, &holder), SPOOL_OK);
+	before_wait = end_holder;
+	assert_int_equal(spool_lock_runner(&spool, true, &fd), SPOOL_OK);
+	assert_null(before_wait);
+	assert_int_equal(spool_lock_runner(&spool, false, &holder), SPOOL_BUSY);
+	close(fd);
 }
 
 static void
@@ -1154,6 +1179,7 @@ main(void)
 		TEST(test_peek),
 		TEST(test_room),
 		TEST(test_runner),
+		TEST(test_runner_waited_for),
 		TEST(test_touch),
 		TEST(test_open),
 		TEST(test_no_leak),
