@@ -199,19 +199,16 @@ produce(const struct mbox_job *job, unsigned feeds, sink *take, void *ctx)
 }
 
 static bool
-is_marked(const char *dotlock)
+has_mark(const char *dotlock)
 {
 	char text[8];
-	struct stat st;
 	int fd = open(dotlock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		return false;
+	/* -1, where it cannot be opened or read, is no length of the mark. */
 	ssize_t n = file_read_at(fd, text, sizeof text, 0);
-	bool is = (n > 0 && str_eq((struct str){text, (size_t)n}, mark)) ||
-		  (fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | MARK_MODE));
-	close(fd);
-	return is;
+
+	if (fd >= 0)
+		close(fd);
+	return str_eq((struct str){text, (size_t)n}, mark);
 }
 
 /* Was the dotlock left by a program that is gone? Ours, or old beside a mailbox that has
@@ -223,7 +220,7 @@ is_stale(int mailbox, const char *dotlock)
 
 	if (lstat(dotlock, &lock) || fstat(mailbox, &box))
 		return false;
-	if (is_marked(dotlock))
+	if (lock.st_mode == (S_IFREG | MARK_MODE) || has_mark(dotlock))
 		return true;
 	time_t written = box.st_mtime;
 	/* A change of the mode to what it is sets ctime: the file system's own time. */

@@ -96,6 +96,8 @@ static bool dirty, undone; /* the latter: of what an earlier attempt left */
 static void
 watch_syncs(const char *call)
 {
+	if (calls.count > 1000)
+		fail_msg("%s, and then %s without end", calls.failed, call);
 	undone = strcmp(call, "fsync") &&
 		(undone || strcmp(call, "pwrite") == 0 || strcmp(call, "ftruncate") == 0);
 	if (strcmp(call, "fsync") == 0)
@@ -439,8 +441,9 @@ test_dotlock(void **state)
 	(void)state;
 	write_letter(1);
 	learn_whole();
-	vague = " lstat1 fstat1 fstat3 fchmod1 ";
-	each_call_fails("an old .lock", run_dotlock, EIO, " open2 pread1 pread2 fstat2 close1 write1 close2 ");
+	vague = " lstat1 fstat1 fstat2 fchmod1 ";
+	each_call_fails("an old .lock", run_dotlock, EIO,
+			" open2 pread1 pread2 close1 write1 close2 ");
 	/* Whatever cannot be seen of it, it stays. */
 	for (calls.fail_at = 1; calls.fail_at < 100; calls.fail_at++) {
 		run_dotlock();
@@ -560,17 +563,20 @@ test_maildir(void **state)
 {
 	(void)state;
 	write_letter(900);
-	/* A directory around it that cannot be opened to be synced passes. */
-	each_call_fails("to a new Maildir", run_new_maildir, EIO, " openat close fchmod ");
-	each_call_fails("to a Maildir", run_next, EIO, " openat close ");
-	each_call_fails("to a Maildir", run_next, ENOSPC, " openat close ");
+	/* A directory around it that cannot be opened to be synced passes. The message's close may
+	 * say that it is not on the server's disk, and is heard; those of directories are not. */
+	each_call_fails("to a new Maildir", run_new_maildir, EIO,
+			" openat fchmod close1 close2 close3 close4 close6 close7 close8 close9 ");
+	each_call_fails("to a Maildir", run_next, EIO, " openat close2 close3 close4 close5 ");
+	each_call_fails("to a Maildir", run_next, ENOSPC, " openat close2 close3 close4 close5 ");
 	each_call_interrupted("to a Maildir", run_next);
 	moved_to = NULL;
 	each_call_fails("found in new", run_maildir_again, EIO, " openat close ");
 	moved_to = "cur/$(basename $f):2,S";
 	each_call_fails("found in cur", run_maildir_again, EIO, " openat close ");
 	moved_to = "tmp/";
-	each_call_fails("left in tmp", run_maildir_again, EIO, " openat close ");
+	each_call_fails("left in tmp", run_maildir_again, EIO,
+			" openat close1 close3 close4 close5 close6 ");
 }
 
 int

@@ -824,6 +824,36 @@ test_create_only_on_roots_ground(void **state)
 	rmdir(elsewhere);
 }
 
+/* A link that is longer than what is looked at of it: that much leads to root's own directory,
+ * all of it through somebody else's. */
+static void
+test_create_by_long_link(void **state)
+{
+	char path[80], other[64], sub[80], link[80];
+	struct buf target = {0};
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	fmt_print(other, sizeof other, "%s/other", dir);
+	fmt_print(sub, sizeof sub, "%s/sub", other);
+	fmt_print(link, sizeof link, "%s/link", dir);
+	fmt_print(path, sizeof path, "%s/joe", link);
+	while (target.len < 512)
+		buf_puts(&target, "./");
+	buf_puts(&target, "other/sub");
+	assert_int_equal(mkdir(other, 0755), 0);
+	assert_int_equal(chown(other, 12, 0), 0);
+	assert_int_equal(mkdir(sub, 0755), 0);
+	assert_int_equal(symlink(buf_cstr(&target), link), 0);
+	assert_int_equal(mbox_create(path, 12, 34), 0);
+	assert_int_equal(size_of(path), -1);
+	buf_free(&target);
+	unlink(link);
+	rmdir(sub);
+	rmdir(other);
+}
+
 /* What root left to the recipient. */
 static void
 test_deliver_creates(void **state)
@@ -892,6 +922,7 @@ main(void)
 		TEST(test_directory_without_rights),
 		TEST(test_create),
 		TEST(test_create_only_on_roots_ground),
+		TEST(test_create_by_long_link),
 		TEST(test_deliver_creates),
 		TEST(test_dotlock_without_mark),
 	};
