@@ -194,11 +194,11 @@ worker_send(struct worker_link *l, const struct worker_frame *frame)
 	return 0;
 }
 
-/* Keeps the one descriptor that may come with a frame. -1: there were more. */
-static int
+/* Keeps the one descriptor that may come with a frame; is_sound says whether it may. */
+static void
 keep_fd(struct worker_link *l, struct msghdr *m)
 {
-	int rc = m->msg_flags & MSG_CTRUNC ? -1 : 0, fd;
+	int fd;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
@@ -206,15 +206,12 @@ keep_fd(struct worker_link *l, struct msghdr *m)
 		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof fd;
 		for (size_t i = 0; i < count; i++) {
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-			if (l->in_fd < 0) {
+			if (l->in_fd < 0)
 				l->in_fd = fd;
-			} else {
+			else
 				close(fd);
-				rc = -1;
-			}
 		}
 	}
-	return rc;
 }
 
 /* Reads once, at most len bytes. As worker_receive; 1: there were some. */
@@ -233,7 +230,8 @@ read_some(struct worker_link *l, size_t len)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return is_for_now(errno) ? 0 : -1;
-	if (keep_fd(l, &m) || n == 0)
+	keep_fd(l, &m);
+	if (n == 0)
 		return -1;
 	l->in.len += (size_t)n;
 	return 1;
