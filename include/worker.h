@@ -61,8 +61,8 @@ int worker_send(struct worker_link *l, const struct worker_frame *frame);
 int worker_flush(struct worker_link *l);
 bool worker_wants_write(const struct worker_link *l);
 
-/* The next whole frame, without waiting: 1 (its ranges valid until the next call), 0: none
- * yet, -1: the other end is gone or talks nonsense. */
+/* The next whole frame, without waiting: 1 (its ranges valid until the next call); else *frame
+ * stays as it is, 0: none yet, -1: the other end is gone or talks nonsense. */
 int worker_receive(struct worker_link *l, struct worker_frame *frame);
 
 /* The same, waiting: what a worker does. */
