@@ -9,15 +9,25 @@
 
 CALL(int, pipe2, (int ends[2], int flags), ends, flags)
 CALL(int, dup2, (int from, int to), from, to)
-CALL(int, chdir, (const char *path), path)
+
+static bool no_directories;
+
+int
+chdir(const char *path)
+{
+	if (no_directories)
+		errno = EACCES;
+	return no_directories || call_fails("chdir") ? -1 : REAL(chdir)(path);
+}
 
 /* Of the keeper, who cannot tell us otherwise. */
 static bool *no_session;
+static bool no_sessions;
 
 pid_t
 setsid(void)
 {
-	*no_session = call_fails("setsid");
+	*no_session = no_sessions || call_fails("setsid");
 	return *no_session ? -1 : REAL(setsid)();
 }
 
@@ -141,6 +151,68 @@ test_keeper_without_session(void **state)
 	assert_true(seen);
 }
 
+/* Who gives the message dies before it has said that this was all. */
+static void
+die_at_wait(const char *call)
+{
+	if (strcmp(call, "waitpid") == 0)
+		raise(SIGKILL);
+}
+
+/* That, in a process group with one who waits for the end of all that was begun: how he ends. */
+static int
+run_and_die(void)
+{
+	int status;
+	pid_t bystander = fork();
+
+	if (bystander == 0) {
+		setpgid(0, 0);
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		pid_t giver = fork();
+		if (giver == 0) {
+			calls.before = die_at_wait;
+			_exit(run());
+		}
+		if (REAL(waitpid)(giver, &status, 0) != giver || !WIFSIGNALED(status))
+			_exit(1);
+		while (REAL(waitpid)(-1, NULL, 0) > 0)
+			;
+		_exit(42);
+	}
+	assert_int_equal(REAL(waitpid)(bystander, &status, 0), bystander);
+	return status;
+}
+
+/* The keeper kills its session then; where it could not have one, nobody. */
+static void
+test_keeper_kills_its_own(void **state)
+{
+	(void)state;
+	failing = calls.fail_at = 0;
+	for (unsigned n = 0; n < 2; n++) {
+		no_sessions = n == 1;
+		int status = run_and_die();
+		assert_int_equal(*no_session, no_sessions);
+		no_sessions = false;
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 42);
+	}
+}
+
+/* A command that can be in no directory, not even the root, does not run in ours. */
+static void
+test_no_directory(void **state)
+{
+	(void)state;
+	failing = calls.fail_at = 0;
+	no_directories = true;
+	int rc = run();
+	no_directories = false;
+	assert_int_equal(rc, -1);
+	assert_int_equal(access("kept", F_OK), -1);
+}
+
 static void
 test_keeper_interrupted(void **state)
 {
@@ -168,6 +240,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_command),
 		cmocka_unit_test(test_keeper_without_session),
+		cmocka_unit_test(test_keeper_kills_its_own),
+		cmocka_unit_test(test_no_directory),
 		cmocka_unit_test(test_keeper_interrupted),
 		cmocka_unit_test(test_patience),
 	};
