@@ -11,11 +11,9 @@ static int
 open_names(const struct spool *s)
 {
 	const uint32_t events = IN_MOVED_TO | IN_ATTRIB;
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK); /* -1 cannot watch either */
 	char dir[64];
 
-	if (fd < 0)
-		return -1;
 	/* By the open directory, whatever its path means by now; by path without /proc. */
 	fmt_print(dir, sizeof dir, "/proc/self/fd/%d", s->dir);
 	if (inotify_add_watch(fd, dir, events) >= 0 ||
