@@ -22,17 +22,15 @@ lift_limits(void)
 	static const int limits[] = {
 		RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA,
 	};
-	struct rlimit r;
 
 	for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
+		struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
 		rlim_t most = limits[n] == RLIMIT_NOFILE ? FILES : RLIM_INFINITY;
-		if (prlimit(0, limits[n], NULL, &r))
-			continue;
-		most = r.rlim_max < most ? most : r.rlim_max;
-		if (prlimit(0, limits[n], &(struct rlimit){most, most}, NULL) == 0)
-			continue;
+		prlimit(0, limits[n], NULL, &r);
 		r.rlim_cur = r.rlim_max;
 		prlimit(0, limits[n], &r, NULL);
+		if (r.rlim_max < most)
+			prlimit(0, limits[n], &(struct rlimit){most, most}, NULL);
 	}
 	setpriority(PRIO_PROCESS, 0, 0);
 }
@@ -41,9 +39,11 @@ lift_limits(void)
 static bool
 is_elsewhere(const char *own, const char *inits)
 {
-	struct stat a, b;
+	struct stat a = {0}, b;
 
-	return stat(own, &a) == 0 && stat(inits, &b) == 0 && a.st_ino != b.st_ino;
+	/* Whoever may see the first process's sees his own. */
+	stat(own, &a);
+	return stat(inits, &b) == 0 && a.st_ino != b.st_ino;
 }
 
 /* Whether the caller may be confined to less than root is elsewhere: another network or other
@@ -65,7 +65,7 @@ is_confined(void)
 static void
 detach(void)
 {
-	int null = file_open_null(O_RDWR);
+	int null = file_open_null(O_RDWR); /* -1: dup2 leaves what is there */
 
 	lift_limits();
 	setsid();
@@ -74,7 +74,7 @@ detach(void)
 	umask(077);
 	for (int n = 1; n < NSIG; n++)
 		signal(n, SIG_DFL);
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+	for (int fd = 0; fd <= 2; fd++)
 		if (fd != STDERR_FILENO || !log_is_verbose())
 			dup2(null, fd);
 	if (null > 2)
