@@ -12,7 +12,6 @@
 #include "retry.h"
 #include "watch.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -573,13 +572,10 @@ wait_and_listen(struct queue *q)
 	nfds_t count = 2 + dispatch_poll(&q->dispatch, fds + 2);
 	int time = poll_time(q);
 	bool light = time >= LONG_MS && dispatch_is_idle(&q->dispatch);
-	int ready = (light ? nap_poll : poll)(fds, count, time);
-	if (ready < 0 && errno != EINTR)
+	if ((light ? nap_poll : poll)(fds, count, time) < 0)
 		nap(BUSY_MS); /* a kernel without memory is asked again, not at once */
 	if (q->watch.names < 0 && clock_ms() >= q->look_due)
 		watch_look(&q->watch, q->spool, on_event, q);
-	if (ready < 0)
-		return;
 	if (fds[0].revents || fds[1].revents)
 		watch_read(&q->watch, on_event, q);
 	dispatch_hear(&q->dispatch, fds + 2);
@@ -736,8 +732,8 @@ wait_outside(struct queue *q)
 	};
 
 	hush(q);
-	if (nap_poll(fds, 2, poll_time(q)) > 0)
-		nap(YIELD_MS);
+	nap_poll(fds, 2, poll_time(q));
+	nap(YIELD_MS); /* a second is little to what waits for its retry, too */
 	watch_read(&q->watch, on_event, q);
 }
 

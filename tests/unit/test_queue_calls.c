@@ -2,7 +2,7 @@
 /* Each call of the system that a queue runner makes fails once. When another one has come by after
  * it, each recipient has one copy: nothing is lost, nothing doubled. And at each of its calls: a
  * mailbox that has been written to is in the journal, and is locked until the verdict is there,
- * too; in the end the removal is on disk. */
+ * too; in the end the removal is on disk. Then single calls, and what it does about them. */
 #include "calls.h"
 #include "clock.h"
 #include "file.h"
@@ -65,10 +65,13 @@ clock_keep_random(void)
 {
 }
 
+static unsigned naps;
+
 void
 nap(int ms)
 {
-	poll(NULL, 0, ms);
+	naps++;
+	REAL(poll)(NULL, 0, ms);
 }
 
 void
@@ -83,10 +86,12 @@ nap_poll(struct pollfd *fds, nfds_t count, int ms)
 	return poll(fds, count, ms);
 }
 
+static bool verbose;
+
 void log_role(const char *role) { (void)role; }
-void log_verbose(bool on) { (void)on; }
+void log_verbose(bool on) { verbose = on; }
 int log_session(const char *path) { (void)path; return 0; }
-bool log_is_verbose(void) { return false; }
+bool log_is_verbose(void) { return verbose; }
 int log_fd(void) { return -1; }
 int log_session_fd(void) { return -1; }
 
@@ -199,6 +204,26 @@ _Fork(void)
 	if (pid == 0)
 		calls.counting = false;
 	return pid;
+}
+
+static void
+complain(void *ctx, enum conf_severity severity, const char *source, unsigned line,
+	 const char *what)
+{
+	(void)ctx;
+	(void)severity;
+	(void)source;
+	(void)line;
+	fail_msg("%s", what);
+}
+
+static void
+set(const char *key, const char *value)
+{
+	char text[96];
+
+	snprintf(text, sizeof text, "%s %s", key, value);
+	conf_set(&site.conf, str_of(text), "-O", complain, NULL);
 }
 
 /* --- what is the case ------------------------------------------------------------------- */
@@ -321,17 +346,19 @@ enqueue(void)
 }
 
 /* With defer: one attempt. */
-static void
-run(bool disturbed)
+static int
+run(struct queue_options o, bool disturbed)
 {
-	struct queue_options o = {.site = &site, .now = true};
 	int runner;
 
+	o.site = &site;
+	o.now = true;
 	assert_int_equal(spool_lock_runner(&spool, false, &runner), SPOOL_OK);
 	if (disturbed)
 		count_calls();
-	queue_run(&spool, runner, &o);
+	int rc = queue_run(&spool, runner, &o);
 	calls.counting = false;
+	return rc;
 }
 
 static bool
@@ -350,12 +377,12 @@ play(unsigned fail_at)
 	enqueue();
 	calls.fail_at = fail_at;
 	unsynced = false;
-	run(true);
+	run((struct queue_options){0}, true);
 	if (unsynced)
 		fail_msg("%s fails, and the removal is not on disk", calls.failed);
 	calls.fail_at = 0;
 	for (unsigned n = 0; n < 3 && is_queued(); n++)
-		run(false);
+		run((struct queue_options){0}, false);
 	if (is_queued())
 		fail_msg("%s fails, and the message stays for ever", calls.failed);
 	for (unsigned n = 0; n < USERS; n++)
@@ -376,24 +403,107 @@ test_queue(void **state)
 	}
 }
 
+/* --- single calls ----------------------------------------------------------------------- */
+
+static struct {
+	const char *call;
+	unsigned times; /* that it fails from now on */
+} refused;
+
 static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line,
-	 const char *what)
+refuse(const char *call)
 {
-	(void)ctx;
-	(void)severity;
-	(void)source;
-	(void)line;
-	fail_msg("%s", what);
+	if (refused.times == 0 || strcmp(call, refused.call) != 0)
+		return;
+	refused.times--;
+	calls.fail_at = calls.count + 1;
+}
+
+/* A run on one message; CALL fails so often. */
+static int
+run_without(const char *call, unsigned times, struct queue_options o)
+{
+	empty();
+	enqueue();
+	refused.call = call;
+	refused.times = times;
+	calls.before = refuse;
+	int rc = run(o, true);
+	assert_int_equal(refused.times, 0);
+	calls.fail_at = 0;
+	calls.before = look;
+	return rc;
 }
 
 static void
-set(const char *key, const char *value)
+is_delivered(void)
 {
-	char text[96];
+	assert_false(is_queued());
+	for (unsigned n = 0; n < USERS; n++)
+		assert_int_equal(copies(users[n]), 1);
+}
 
-	snprintf(text, sizeof text, "%s %s", key, value);
-	conf_set(&site.conf, str_of(text), "-O", complain, NULL);
+/* The first look at it is for drafts; that in order of arrival is the second. */
+static void
+test_directory_cannot_be_read(void **state)
+{
+	(void)state;
+	assert_int_equal(run_without("getdents64", 2, (struct queue_options){0}), 0);
+	is_delivered();
+	/* Who waits for the end of such a run hears that it was none. */
+	assert_int_equal(run_without("getdents64", 3, (struct queue_options){0}), -1);
+	assert_true(is_queued());
+	/* In the background it is tried again until it works. */
+	assert_int_equal(run_without("getdents64", 5, (struct queue_options){.hush = true}), 0);
+	is_delivered();
+}
+
+/* It would find nothing else to do than to ask again. */
+static void
+test_poll_fails(void **state)
+{
+	(void)state;
+	naps = 0;
+	assert_int_equal(run_without("poll", 4, (struct queue_options){0}), 0);
+	assert_int_equal(naps, 4);
+	is_delivered();
+}
+
+/* The same with a pipe as standard error, as for -v, until the retry. True: its reader comes to the
+ * end of it. */
+static bool
+lets_go(bool hush)
+{
+	int ends[2], kept = dup(STDERR_FILENO);
+	struct pollfd end;
+
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	close(ends[1]);
+	verbose = true;
+	int rc = run_without("_Fork", USERS, (struct queue_options){.hush = hush});
+	end = (struct pollfd){.fd = ends[0], .events = POLLIN};
+	poll(&end, 1, 0);
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	close(ends[0]);
+	assert_int_equal(rc, 0);
+	is_delivered();
+	return end.revents & POLLHUP;
+}
+
+/* -v: whoever waits for the end sees all attempts; who does not, the first ones. */
+static void
+test_verbose_until(void **state)
+{
+	(void)state;
+	set("defer", "no");
+	assert_true(lets_go(true));
+	assert_false(verbose);
+	assert_false(lets_go(false));
+	assert_true(verbose);
+	verbose = false;
+	set("defer", "yes");
 }
 
 static int
@@ -435,8 +545,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_queue, set_up, tear_down),
+		cmocka_unit_test(test_queue),
+		cmocka_unit_test(test_directory_cannot_be_read),
+		cmocka_unit_test(test_poll_fails),
+		cmocka_unit_test(test_verbose_until),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
