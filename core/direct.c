@@ -27,8 +27,8 @@ listen_until(struct dispatch *d, int64_t deadline)
 
 	deadline = first < deadline ? first : deadline;
 	int64_t wait = deadline - now < 0 ? 0 : deadline - now;
-	if (poll(fds, dispatch_poll(d, fds), wait > INT32_MAX ? INT32_MAX : (int)wait) >= 0)
-		dispatch_hear(d, fds);
+	poll(fds, dispatch_poll(d, fds), wait > INT32_MAX ? INT32_MAX : (int)wait);
+	dispatch_hear(d, fds);
 }
 
 /* One attempt for everybody, those included whom a name turns out to stand for. */
