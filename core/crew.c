@@ -5,6 +5,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+enum { KILL_MS = 500 }; /* for one that was killed to go */
 
 void
 crew_init(struct crew *c, size_t limit)
@@ -192,19 +195,35 @@ crew_drop_job(struct crew_worker *w, uint32_t job)
 }
 
 bool
+crew_is_idle(const struct crew *c)
+{
+	size_t n = 0;
+
+	while (n < c->slots && (!c->slot[n].pid || c->slot[n].link.fd < 0))
+		n++;
+	return n == c->slots;
+}
+
+bool
 crew_end(struct crew *c, struct crew_worker *w)
 {
-	int status = 0;
-	pid_t pid;
+	struct pollfd end = {.fd = w->link.fd};
+	int status = -1; /* of none that ended in order */
 
 	/* Its end of the link is closed or must not be heard any more: it is gone or may go.
 	 * One that has already ended keeps its own status. */
 	kill(w->pid, SIGKILL);
-	while ((pid = waitpid(w->pid, &status, 0)) < 0 && errno == EINTR)
-		;
+	/* It closes its end as it goes, and then there is little to wait for. */
+	bool goes = poll(&end, 1, end.fd < 0 ? 0 : KILL_MS) > 0;
+	pid_t pid = waitpid(w->pid, &status, goes ? 0 : WNOHANG);
 	worker_close(&w->link);
+	if (pid == 0) {
+		w->failed = true;
+		w->keeps_lock = false;
+		w->jobs = 0;
+		return false;
+	}
 	(*(w->local ? &c->locals : &c->relays))--;
-	bool known = pid == w->pid;
 	w->pid = 0;
-	return known && WIFEXITED(status) && WEXITSTATUS(status) == EX_OK;
+	return WIFEXITED(status) && WEXITSTATUS(status) == EX_OK;
 }

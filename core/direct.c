@@ -40,7 +40,7 @@ deliver(struct dispatch *d, struct attempt *a)
 	while (a->waiting > 0 || a->taken > 0) {
 		dispatch_assign(d, a);
 		/* A worker whose work is done can take more, or makes room by its end. */
-		if (a->taken == 0 && d->crew.relays + d->crew.locals == 0)
+		if (a->taken == 0 && crew_is_idle(&d->crew))
 			give_up(a);
 		else
 			listen_until(d, INT64_MAX);
@@ -94,7 +94,7 @@ direct_run(const struct site *site, struct spool *spool, const char *id)
 	int status = report(a);
 	int64_t deadline = clock_ms() + FINISH_MS;
 	dispatch_finish(&d);
-	while (d.crew.relays + d.crew.locals > 0 && clock_ms() < deadline)
+	while (!crew_is_idle(&d.crew) && clock_ms() < deadline)
 		listen_until(&d, deadline);
 	dispatch_drop(&d, a);
 	dispatch_free(&d);

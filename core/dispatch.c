@@ -14,6 +14,7 @@ enum {
 	/* Without a word from a worker, and a millisecond more for each byte in its hands. */
 	LOCAL_MS = 4 * 60 * 1000,
 	RELAY_MS = 2 * 3600 * 1000,
+	LOST_MS = 60 * 1000, /* between two looks for one that is lost */
 };
 
 static const char died[] = "the delivery process died";
@@ -96,7 +97,7 @@ dispatch_is_suspect(const struct attempt *a)
 bool
 dispatch_is_idle(const struct dispatch *d)
 {
-	return d->attempt_count == 0 && d->crew.relays == 0 && d->crew.locals == 0;
+	return d->attempt_count == 0 && crew_is_idle(&d->crew);
 }
 
 bool
@@ -503,7 +504,8 @@ on_frame(struct dispatch *d, struct crew_worker *w, const struct worker_frame *f
 	}
 }
 
-/* The worker is gone. A relay that ended in order had not begun what it still has. */
+/* The worker is gone; or lost, and looked for later on. A relay that ended in order had not begun
+ * what it still has. */
 static void
 on_end(struct dispatch *d, struct crew_worker *w)
 {
@@ -511,8 +513,9 @@ on_end(struct dispatch *d, struct crew_worker *w)
 	bool orderly = crew_end(&d->crew, w);
 	struct outcome why = outcome_make(TEMPFAIL, 3, 0, "%s", died);
 
-	if (!orderly)
-		log_error("a delivery process died");
+	w->deadline = clock_ms() + LOST_MS;
+	if (!orderly && last.link.fd >= 0)
+		log_error(w->pid ? "a delivery process cannot be ended" : "a delivery process died");
 	for (struct attempt *a = d->attempts; a; a = a->next) {
 		bool in_hand = last.jobs && last.job[0] == a->number;
 		a->alone = a->alone || (!orderly && !last.local && in_hand);

@@ -31,7 +31,7 @@ struct crew_worker {
 struct crew {
 	struct crew_worker *slot;
 	size_t slots;
-	size_t relays, locals;   /* at work */
+	size_t relays, locals;   /* at work, or lost */
 	size_t limit;            /* of each kind */
 };
 
@@ -53,11 +53,15 @@ bool crew_has_room(const struct crew *c, uint32_t key, bool alone);
 struct crew_worker *crew_local(struct crew *c, const struct route *r,
 			       const struct local_job *job);
 
+bool crew_is_idle(const struct crew *c); /* nobody is at work */
+
 bool crew_has_job(const struct crew_worker *w, uint32_t job);
 /* The job is no longer w's. */
 void crew_drop_job(struct crew_worker *w, uint32_t job);
 
-/* Ends w and frees its slot. True: it had ended by itself and in order. */
+/* Ends w and frees its slot. True: it had ended by itself and in order. Where it does not go within
+ * a moment, in a file system that hangs perhaps, it is lost: it has no jobs any more, but keeps its
+ * slot, with w->pid, until another crew_end finds it gone. */
 bool crew_end(struct crew *c, struct crew_worker *w);
 
 #endif

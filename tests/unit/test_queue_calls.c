@@ -13,6 +13,7 @@
 #include "user.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <time.h>
 
 enum { PATIENCE_MS = 300 }; /* for a worker; then the clock goes on by what was to be waited */
@@ -166,10 +167,25 @@ user_unload(struct user_file *f)
 	(void)f;
 }
 
+/* Whoever looks for him is in the kernel's hands from then on, and killed in vain. */
+static const char *bottomless;
+static pid_t hangs;
+
+int
+kill(pid_t pid, int number)
+{
+	hangs = pid;
+	return bottomless ? 0 : REAL(kill)(pid, number);
+}
+
 enum user_result
 user_of_mail(const struct user_file *f, struct str name, struct user *u)
 {
 	(void)f;
+	while (bottomless && str_eq(name, str_of(bottomless))) {
+		alarm(60); /* no longer than a test may last */
+		pause();
+	}
 	*u = (struct user){.uid = geteuid(), .gid = getegid()};
 	buf_str(&u->name, name);
 	return USER_FOUND;
@@ -469,7 +485,24 @@ test_poll_fails(void **state)
 	is_delivered();
 }
 
-/* The same with a pipe as standard error, as for -v, until the retry. True: its reader comes to the
+/* Others have their mail meanwhile, the run has an end, and a later one delivers the rest. */
+static void
+test_worker_hangs(void **state)
+{
+	(void)state;
+	bottomless = "joe";
+	assert_int_equal(run_without("", 0, (struct queue_options){0}), 0);
+	bottomless = NULL;
+	assert_true(is_queued());
+	assert_int_equal(copies("joe"), 0);
+	assert_int_equal(copies("bob"), 1);
+	kill(hangs, SIGKILL);
+	assert_int_equal(waitpid(hangs, NULL, 0), hangs);
+	run((struct queue_options){0}, false);
+	is_delivered();
+}
+
+/* A run until the retry, with a pipe as standard error, as for -v. True: its reader comes to the
  * end of it. */
 static bool
 lets_go(bool hush)
@@ -548,6 +581,7 @@ main(void)
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test(test_directory_cannot_be_read),
 		cmocka_unit_test(test_poll_fails),
+		cmocka_unit_test(test_worker_hangs),
 		cmocka_unit_test(test_verbose_until),
 	};
 
