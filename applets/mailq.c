@@ -484,7 +484,7 @@ wake_runner(struct job *j)
 	if (j->due.len == 0 || (j->verb->letter == 'H' && j->site->conf.defer))
 		return;
 	if (site_load_aliases(j->site, NULL, NULL) == 0) {
-		if (runner_start(&j->spool, &o) == 0)
+		if (runner_start(&j->spool, &o) >= 0)
 			return;
 		log_error("no queue runner could be started:");
 	}

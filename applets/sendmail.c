@@ -270,7 +270,7 @@ parse(struct invocation *in, char **argv)
 
 /* True when the message has had an attempt or has left the queue. */
 static bool
-was_tried(struct spool *spool, const char *id)
+was_tried(struct spool *spool, const char *id, bool say)
 {
 	struct buf text = {0}, journal = {0};
 	struct envelope e;
@@ -279,11 +279,19 @@ was_tried(struct spool *spool, const char *id)
 	struct spool_claim c;
 	bool tried = true;
 
-	if (spool_peek(spool, 'Q', str_of(id), &c))
+	if (spool_peek(spool, 'Q', str_of(id), &c)) {
+		if (say)
+			log_debug("%s: is queued no more", id);
 		return true;
+	}
 	if (spool_read(&c, &text, &journal, &e, &j, &why) == 0) {
-		for (size_t n = 0; n < j.count; n++)
-			tried = tried && (j.rcpts[n].fate != JOURNAL_PENDING || j.rcpts[n].attempts);
+		for (size_t n = 0; n < j.count; n++) {
+			const struct journal_rcpt *r = &j.rcpts[n];
+			tried = tried && (r->fate != JOURNAL_PENDING || r->attempts);
+			if (say && r->fate == JOURNAL_PENDING)
+				log_debug("%s: to=<%.*s> waits: %s", id, STR_ARG(r->address),
+					  r->attempts ? journal_outcome(r).text : "not tried yet");
+		}
 		journal_free(&j);
 		envelope_free(&e);
 	}
@@ -294,13 +302,17 @@ was_tried(struct spool *spool, const char *id)
 }
 
 static void
-wait_for_attempt(struct spool *spool, const char *id)
+wait_for_attempt(struct spool *spool, const char *id, bool say)
 {
 	int64_t deadline = clock_ms() + WAIT_MS;
 	int pause_ms = 10;
 
-	while (!was_tried(spool, id) && clock_ms() < deadline)
+	if (say)
+		log_debug("another queue runner is at work: the log has what it does");
+	while (!was_tried(spool, id, false) && clock_ms() < deadline)
 		nap_longer(&pause_ms);
+	if (say)
+		was_tried(spool, id, true);
 }
 
 /* The message is in the queue. */
@@ -312,10 +324,11 @@ deliver_later(struct invocation *in, struct site *site, struct spool *spool, con
 	log_debug("queued as %s", id);
 	if (in->mode == 'q' || in->delivery == 'q' || site->conf.defer)
 		return;
-	if (runner_start(spool, &o))
+	int rc = runner_start(spool, &o);
+	if (rc < 0)
 		log_warn("%s is queued, but no queue runner could be started:", id);
 	else if (in->verbose || in->delivery == 'i')
-		wait_for_attempt(spool, id);
+		wait_for_attempt(spool, id, rc > 0);
 }
 
 static int
@@ -365,7 +378,7 @@ on_queued(void *ctx)
 	struct client *c = ctx;
 	struct queue_options o = {.site = c->site};
 
-	if (c->in->delivery != 'q' && !c->site->conf.defer && runner_start(&c->spool, &o))
+	if (c->in->delivery != 'q' && !c->site->conf.defer && runner_start(&c->spool, &o) < 0)
 		log_warn("no queue runner could be started:");
 }
 
@@ -404,7 +417,7 @@ run_queue(struct invocation *in, struct site *site)
 		log_error("only root runs the queue %s", site->conf.spooldir);
 		return EX_NOPERM;
 	}
-	if (runner_start(&spool, &o)) {
+	if (runner_start(&spool, &o) < 0) {
 		log_error("cannot start the queue runner in %s:", site->conf.spooldir);
 		return EX_OSERR;
 	}

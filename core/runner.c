@@ -91,7 +91,7 @@ runner_start(struct spool *s, const struct queue_options *o)
 	pid_t pid;
 
 	if (!spool_may_run(s))
-		return 0;
+		return 1;
 	r = spool_lock_runner(s, false, &runner);
 	if (r == SPOOL_BUSY && o->now) {
 		if (spool_touch_runner(s))
@@ -100,7 +100,7 @@ runner_start(struct spool *s, const struct queue_options *o)
 		r = spool_lock_runner(s, false, &runner);
 	}
 	if (r != SPOOL_OK)
-		return r == SPOOL_BUSY ? 0 : -1;
+		return r == SPOOL_BUSY ? 1 : -1;
 	background.hush = true;
 	background.yields = !o->stay && s->uid == 0 && is_confined();
 	pid = _Fork(); /* fork, without what it does for threads */

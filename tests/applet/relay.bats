@@ -93,6 +93,18 @@ real() {
 	kept server 1
 }
 
+@test "sendmail -v where another runner is at work says what came of it" {
+	write_conf "smarthost smtp://127.0.0.1:1" "defer no"
+	letter | expect 0 sendmail a@x.example
+	wait_for "grep -q status=deferred '$S/log'"
+	letter | expect 0 sendmail -v b@x.example
+	says 'another queue runner is at work'
+	says 'to=<b@x.example> waits: connecting to 127.0.0.1 port 1: Connection refused'
+	letter | expect 0 sendmail -v "$me"
+	says 'is queued no more'
+	delivered 1
+}
+
 @test "a name, an IPv6 address, TLS from the first byte" {
 	serve server listen=::1 tls=implicit cert="$certs/good" ||
 		skip "this machine has no IPv6"
