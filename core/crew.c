@@ -14,7 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { KILL_MS = 500 }; /* for one that was killed to go */
+enum { KILL_MS = 200 }; /* for one that was killed to go: as long as removals wait for their sync */
 
 void
 crew_init(struct crew *c, size_t limit)
