@@ -14,7 +14,7 @@ enum {
 	/* Without a word from a worker, and a millisecond more for each byte in its hands. */
 	LOCAL_MS = 4 * 60 * 1000,
 	RELAY_MS = 2 * 3600 * 1000,
-	LOST_MS = 60 * 1000, /* between two looks for one that is lost */
+	LOST_MS = 5 * 1000, /* between two looks for one that is lost */
 };
 
 static const char died[] = "the delivery process died";
@@ -98,6 +98,12 @@ bool
 dispatch_is_idle(const struct dispatch *d)
 {
 	return d->attempt_count == 0 && crew_is_idle(&d->crew);
+}
+
+bool
+dispatch_is_free(const struct dispatch *d)
+{
+	return d->attempt_count == 0 && d->crew.relays + d->crew.locals == 0;
 }
 
 bool
