@@ -163,26 +163,24 @@ buf_puts(struct buf *b, const char *z)
 void
 buf_putc(struct buf *b, char c)
 {
-	buf_add(b, &c, 1);
+	*buf_room(b, 1) = c;
+	b->len++;
 }
 
 void
 buf_print(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
-
-	size_t cap = b->cap - b->len, n;
+	size_t n = 0, cap;
 
 	/* Mostly there is room; else the first look says how much it takes. */
-	for (;;) {
+	do {
+		char *dst = buf_room(b, n + 1);
+		cap = b->cap - b->len;
 		va_start(ap, fmt);
-		n = fmt_vprint(cap ? b->ptr + b->len : NULL, cap, fmt, ap);
+		n = fmt_vprint(dst, cap, fmt, ap);
 		va_end(ap);
-		if (n < cap)
-			break;
-		buf_room(b, n + 1);
-		cap = n + 1;
-	}
+	} while (n >= cap);
 	b->len += n;
 }
 

@@ -19,24 +19,28 @@ struct spec {
 };
 
 static void
-put(struct sink *s, char c, size_t times)
+put(struct sink *s, const char *text, size_t len)
 {
-	for (; times > 0; times--, s->len++)
-		if (s->len + 1 < s->cap)
-			s->dst[s->len] = c;
+	if (s->len < s->cap)
+		memcpy(s->dst + s->len, text, len < s->cap - s->len ? len : s->cap - s->len);
+	s->len += len;
+}
+
+static void
+pad(struct sink *s, char c, size_t times)
+{
+	for (; times > 0; times--)
+		put(s, &c, 1);
 }
 
 static void
 put_text(struct sink *s, const struct spec *sp, const char *text, size_t len)
 {
-	size_t pad = sp->width > len ? sp->width - len : 0;
+	size_t blanks = sp->width > len ? sp->width - len : 0;
 
-	if (!sp->left)
-		put(s, ' ', pad);
-	for (size_t i = 0; i < len; i++)
-		put(s, text[i], 1);
-	if (sp->left)
-		put(s, ' ', pad);
+	pad(s, ' ', sp->left ? 0 : blanks);
+	put(s, text, len);
+	pad(s, ' ', sp->left ? blanks : 0);
 }
 
 static void
@@ -52,14 +56,14 @@ put_number(struct sink *s, const struct spec *sp, uint64_t value, bool negative,
 	} while (value);
 	size_t len = (size_t)(tmp + sizeof tmp - p);
 	if (negative && sp->zero && !sp->left) {
-		put(s, '-', 1);
+		put(s, "-", 1);
 		rest.width -= rest.width > 0;
 	} else if (negative) {
 		*--p = '-';
 		len++;
 	}
 	if (sp->zero && !sp->left) {
-		put(s, '0', rest.width > len ? rest.width - len : 0);
+		pad(s, '0', rest.width > len ? rest.width - len : 0);
 		rest.width = 0;
 	}
 	put_text(s, &rest, p, len);
@@ -130,7 +134,7 @@ convert(struct sink *s, const struct spec *sp, char conversion)
 		put_text(s, sp, text, strnlen(text, sp->precision));
 		return true;
 	case '%':
-		put(s, '%', 1);
+		put(s, "%", 1);
 		return true;
 	}
 	return false;
@@ -143,18 +147,19 @@ fmt_vprint(char *dst, size_t cap, const char *fmt, va_list ap)
 
 	va_copy(s.ap, ap);
 	while (*fmt) {
-		const char *start = fmt++;
+		const char *start = fmt;
 		struct spec sp;
 
-		if (*start == '%') {
-			fmt = take_spec(&s, fmt, &sp);
+		if (*fmt == '%') {
+			fmt = take_spec(&s, fmt + 1, &sp);
 			if (convert(&s, &sp, *fmt)) {
 				fmt++;
 				continue;
 			}
 		}
-		for (; start < fmt; start++)
-			put(&s, *start, 1);
+		while (*fmt && *fmt != '%')
+			fmt++;
+		put(&s, start, (size_t)(fmt - start));
 	}
 	va_end(s.ap);
 	if (cap > 0)
