@@ -196,8 +196,7 @@ static const struct key *
 find_key(struct str name)
 {
 	for (const struct key *k = keys; k < keys + KEYS; k++)
-		if (name.len > 0 &&
-		    (str_ieq(name, str_of(k->name)) || str_ieq(name, str_of(k->dma))))
+		if (str_is(name, k->name) || str_is(name, k->dma))
 			return k;
 	return NULL;
 }
@@ -277,7 +276,7 @@ set_boolean(bool *value, struct str v)
 	};
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-		if (str_ieq(v, str_of(words[i]))) {
+		if (str_is(v, words[i])) {
 			*value = i % 2;
 			return NULL;
 		}
@@ -299,7 +298,7 @@ set_choice(unsigned *value, const struct key *k, struct str v, struct buf *words
 	const char *const *choice = choices_of(k);
 
 	for (unsigned i = 0; choice[i]; i++) {
-		if (str_ieq(v, str_of(choice[i]))) {
+		if (str_is(v, choice[i])) {
 			*value = i;
 			return NULL;
 		}
@@ -986,6 +985,6 @@ conf_is_local(const struct conf *c, struct str domain)
 
 	if (domain.len == 0 || is_in(domain, str_of(own)) || str_starts(domain, STR("[127.")))
 		return true;
-	return !c->nullclient && (str_ieq(domain, str_of(c->mailname)) ||
+	return !c->nullclient && (str_is(domain, c->mailname) ||
 				  is_in(domain, str_of(c->local_domains)));
 }

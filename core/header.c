@@ -71,7 +71,7 @@ find_name(struct str s)
 {
 	unsigned char i = 0;
 
-	while (i < OTHER && !str_ieq(s, str_of(names[i])))
+	while (i < OTHER && !str_is(s, names[i]))
 		i++;
 	return i;
 }

@@ -24,7 +24,7 @@ parse_words(const struct kind *k, struct str value)
 	do {
 		struct str word = str_cut(&value, ',');
 		unsigned n = k->first;
-		while (n < k->end && !str_ieq(word, str_of(words[n])))
+		while (n < k->end && !str_is(word, words[n]))
 			n++;
 		if (n == k->end)
 			return 0;
@@ -65,13 +65,13 @@ notify_set(struct notify *n, enum notify_of of, struct str key, struct str value
 {
 	const struct kind *k = &kinds[of];
 
-	if (str_ieq(key, str_of(k->asks))) {
+	if (str_is(key, k->asks)) {
 		if (n->asks)
 			return -1;
 		n->asks = parse_words(k, value);
 		return n->asks ? 0 : -1;
 	}
-	if (!str_ieq(key, str_of(k->id)))
+	if (!str_is(key, k->id))
 		return 1;
 	struct str text = value;
 	bool typed = of == NOTIFY_RCPT && str_cut(&text, ';').len > 0;

@@ -38,7 +38,7 @@ offer_add(struct offer *o, struct str words)
 	words = str_trim(words);
 	struct str keyword = str_cut(&words, ' ');
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-		if (!str_ieq(keyword, str_of(known[i].keyword)))
+		if (!str_is(keyword, known[i].keyword))
 			continue;
 		o->flags |= known[i].flag;
 		/* Without a number there is no limit that we could know. */

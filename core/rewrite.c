@@ -67,7 +67,7 @@ rewrite_free_users(struct rewrite_users *users)
 static bool
 is_own(const struct conf *c, struct str domain)
 {
-	return conf_is_local(c, domain) || str_ieq(domain, str_of(c->mailname));
+	return conf_is_local(c, domain) || str_is(domain, c->mailname);
 }
 
 /* Appends what the address becomes. home: the domain for one without, or "". */

@@ -349,7 +349,7 @@ run_line(struct smtpd *s, struct str line)
 		return;
 	}
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-		if (str_ieq(name, str_of(commands[i].name))) {
+		if (str_is(name, commands[i].name)) {
 			run_command(s, &commands[i], str_trim(args));
 			return;
 		}

@@ -47,6 +47,17 @@ str_ieq(struct str a, struct str b)
 }
 
 bool
+str_is(struct str s, const char *z)
+{
+	size_t n = 0;
+
+	/* In tables of names most differ in the first letter: no look for an end before that. */
+	while (z && n < s.len && z[n] && str_lower(s.ptr[n]) == str_lower(z[n]))
+		n++;
+	return z && n == s.len && z[n] == '\0';
+}
+
+bool
 str_starts(struct str s, struct str prefix)
 {
 	return s.len >= prefix.len && str_eq(str_upto(s, prefix.len), prefix);

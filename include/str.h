@@ -22,6 +22,7 @@ struct str {
 struct str str_of(const char *z);  /* z up to its NUL; NULL gives an empty range */
 bool str_eq(struct str a, struct str b);
 bool str_ieq(struct str a, struct str b); /* ASCII letters without regard to case */
+bool str_is(struct str s, const char *z);  /* the same for z up to its NUL; NULL is nobody */
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);
 
