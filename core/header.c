@@ -229,6 +229,17 @@ next_state(const struct header *h, char c)
 	return is_from_line(h) ? FROM_ : ENDED;
 }
 
+/* Length of what a name goes on with: bytes that change nothing. */
+static size_t
+more_of_name(const struct header *h, struct str in)
+{
+	size_t n = 0, len = h->line.len - h->line_start;
+
+	while (h->state == NAME && n < in.len && len + n < LIMIT_FIELD_NAME && is_ftext(in.ptr[n]))
+		n++;
+	return n;
+}
+
 /* Takes a byte of a line that nothing is known of yet. */
 static void
 take_byte(struct header *h, char c)
@@ -262,18 +273,17 @@ enum header_status
 header_feed(struct header *h, struct str *in)
 {
 	while (in->len > 0 && h->state != ENDED) {
-		size_t n = h->state == FIELD ? str_find(*in, '\n') + 1 : 1;
-		struct str piece = str_upto(*in, n);
+		bool in_field = h->state == FIELD;
+		size_t n = in_field ? str_find(*in, '\n') + 1 : more_of_name(h, *in);
+		struct str piece = str_upto(*in, n ? n : 1);
 		h->taken += piece.len;
 		if (h->taken > LIMIT_HEADER)
 			return HEADER_TOO_BIG;
-		*in = str_from(*in, n);
-		if (h->state != FIELD) {
+		*in = str_from(*in, piece.len);
+		buf_str(in_field ? &h->fields : &h->line, str_upto(piece, n));
+		if (n == 0)
 			take_byte(h, piece.ptr[0]);
-			continue;
-		}
-		buf_str(&h->fields, piece);
-		if (piece.len == n)
+		else if (in_field && piece.len == n)
 			h->state = START;
 	}
 	return status(h);
