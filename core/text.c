@@ -7,6 +7,11 @@
 /* Where in a line we are; the last three hold back what they are named after. */
 enum { START, WITHIN, CR, DOT, DOT_CR };
 
+/* 1 and 128 in each byte of a word; whether any of its bytes is 0. */
+#define ONES ((size_t)-1 / 255)
+#define HIGH (ONES << 7)
+#define HAS_ZERO(word) (((word) - ONES) & ~(word) & HIGH)
+
 void
 text_init(struct text *t, bool dots)
 {
@@ -66,34 +71,42 @@ release(struct text *t, char *dst)
 	return n;
 }
 
-/* Whether a byte is above 127; by words, as every byte of every message comes along here. */
-static bool
-has_eightbit(struct str s)
+/* What comes before a line's end, and what is in it. */
+static struct str
+find_run(struct str s, bool *eightbit, bool *nul)
 {
-	uint64_t bits = 0, word;
+	size_t n = 0, all = 0, zeros = 0, word;
 
-	for (; s.len >= sizeof word; s = str_from(s, sizeof word)) {
-		memcpy(&word, s.ptr, sizeof word);
-		bits |= word;
+	/* By words, as every byte of every message comes along here. */
+	for (; s.len - n >= sizeof word; n += sizeof word) {
+		memcpy(&word, s.ptr + n, sizeof word);
+		if (HAS_ZERO(word ^ ONES * '\n') || HAS_ZERO(word ^ ONES * '\r'))
+			break;
+		all |= word;
+		zeros |= HAS_ZERO(word);
 	}
-	return (bits & 0x8080808080808080) || !str_is_ascii(s);
+	for (; n < s.len && s.ptr[n] != '\n' && s.ptr[n] != '\r'; n++) {
+		all |= (unsigned char)s.ptr[n];
+		zeros |= s.ptr[n] == '\0';
+	}
+	*eightbit = all & HIGH;
+	*nul = zeros;
+	return str_upto(s, n);
 }
 
-/* Copies up to max bytes that need no thought: what comes before a line's end. */
+/* Copies up to max bytes that need no thought. */
 static size_t
 copy_run(struct text *t, struct str *in, char *dst, size_t max)
 {
-	struct str run = str_upto(*in, max);
+	bool eightbit, nul;
+	struct str run = find_run(str_upto(*in, max), &eightbit, &nul);
 
-	run.len = str_find(run, '\n');
-	run.len = str_find(run, '\r');
 	memcpy(dst, run.ptr, run.len);
-	bool eightbit = has_eightbit(run);
 	if (eightbit || t->more > 0)
 		check_utf8(t, run);
 	*in = str_from(*in, run.len);
 	t->facts.eightbit |= eightbit;
-	t->facts.nul |= str_find(run, '\0') < run.len;
+	t->facts.nul |= nul;
 	t->line += run.len;
 	t->state = WITHIN;
 	return run.len;
