@@ -175,7 +175,7 @@ deliver_now(const struct invocation *in, struct site *site)
 		return status;
 	/* It delivers here, wherever other mail for this device goes. */
 	site->conf.nullclient = false;
-	site->conf.adminaddr[0] = '\0';
+	conf_set(&site->conf, STR("adminaddr \"\""), NULL, NULL, NULL);
 	sub.sender = buf_view(&sender);
 	spool_open_memory(&spool);
 	status = submit(&sub, STDIN_FILENO, &spool, id, &why);

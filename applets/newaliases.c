@@ -47,9 +47,9 @@ newaliases_main(int argc, char **argv)
 	}
 	if ((status = site_load(&site, &options)))
 		return status;
-	if (site_load_aliases(&site, complain, site.conf.aliases))
+	if (site_load_aliases(&site, complain, (void *)site.conf.aliases))
 		return EX_NOINPUT;
-	if ((status = site_load_users(&site, complain, site.conf.virtual_users)))
+	if ((status = site_load_users(&site, complain, (void *)site.conf.virtual_users)))
 		return status;
 	buf_print(&out, "%s: %zu aliases, %zu targets, %zu problems\n", site.conf.aliases,
 		  site.aliases.count, site.aliases.targets, site.aliases.errors);

@@ -201,16 +201,27 @@ find_key(struct str name)
 	return NULL;
 }
 
-static void
-set_text(char **text, struct str value)
-{
-	char *copy = buf_array(NULL, value.len + 1, 1);
+/* Of the texts most are empty, and share this. */
+static const char nothing[] = "";
 
-	if (value.len > 0)
+static void
+free_text(const char *text)
+{
+	if (text != nothing)
+		buf_release((char *)text);
+}
+
+static void
+set_text(const char **text, struct str value)
+{
+	char *copy = value.len > 0 ? buf_array(NULL, value.len + 1, 1) : NULL;
+
+	if (copy) {
 		memcpy(copy, value.ptr, value.len);
-	copy[value.len] = '\0';
-	buf_release(*text);
-	*text = copy;
+		copy[value.len] = '\0';
+	}
+	free_text(*text);
+	*text = copy ? copy : nothing;
 }
 
 static int
@@ -352,6 +363,7 @@ add_smarthost(struct conf *c, struct str v, const struct place *at, struct buf *
 		return why;
 	if (from.len > 0 && (!str_istarts(from, STR("from=")) || from.len == 5 || v.len > 0))
 		return "behind the server stands from=PATTERN, without blanks, or nothing";
+	c->smarthost = buf_array(c->smarthost, n + 1, sizeof url);
 	c->smarthost[n] = url;
 	set_text(&c->from[n], str_from(from, 5));
 	origins[n] = (struct conf_origin){at->source, at->line};
@@ -374,7 +386,7 @@ set_proxy(struct url *proxy, struct str v)
 }
 
 static const char *
-set_address(char **text, struct str v)
+set_address(const char **text, struct str v)
 {
 	struct buf canonical = {0};
 	const char *why = NULL;
@@ -387,7 +399,7 @@ set_address(char **text, struct str v)
 
 /* A domain, or anything that means yes or no. */
 static const char *
-set_qualify(char **text, struct str v)
+set_qualify(const char **text, struct str v)
 {
 	bool yes;
 
@@ -402,7 +414,7 @@ set_qualify(char **text, struct str v)
 /* "user@domain" with one of the two missing, which is x while the rest is checked; a domain
  * alone gets its '@'. */
 static const char *
-set_masquerade(char **text, struct str v)
+set_masquerade(const char **text, struct str v)
 {
 	size_t at = str_find(v, '@');
 	bool no_local = at == 0 || at == v.len, no_domain = at + 1 == v.len;
@@ -567,9 +579,10 @@ conf_free(struct conf *c)
 {
 	for (const struct key *k = keys; k < keys + KEYS; k++)
 		if (is_text(k))
-			buf_release(*(char **)field(c, k));
+			free_text(*(const char **)field(c, k));
 	for (size_t i = 0; i < LIMIT_SMARTHOSTS; i++)
-		buf_release(c->from[i]);
+		free_text(c->from[i]);
+	buf_release(c->smarthost);
 	buf_release(c->origins);
 	memset(c, 0, sizeof *c);
 }

@@ -264,7 +264,7 @@ load_aliases(struct site *s, alias_complain *say, void *ctx)
 int
 site_load_aliases(struct site *s, alias_complain *say, void *ctx)
 {
-	if (load_aliases(s, say ? say : note_problem, say ? ctx : s->conf.aliases) == 0)
+	if (load_aliases(s, say ? say : note_problem, say ? ctx : (void *)s->conf.aliases) == 0)
 		return EX_OK;
 	log_error("cannot read the aliases file %s:", s->conf.aliases);
 	return EX_TEMPFAIL;
@@ -273,7 +273,7 @@ site_load_aliases(struct site *s, alias_complain *say, void *ctx)
 int
 site_load_users(struct site *s, alias_complain *say, void *ctx)
 {
-	char *path = s->conf.virtual_users;
+	const char *path = s->conf.virtual_users;
 
 	if (*path && file_load(path, LIMIT_ALIASES_FILE, &s->users_text)) {
 		if (errno != ENOENT) {
@@ -283,7 +283,7 @@ site_load_users(struct site *s, alias_complain *say, void *ctx)
 		log_warn("there is no virtual_users file %s", path);
 	}
 	rewrite_parse_users(&s->users, buf_view(&s->users_text), say ? say : note_problem,
-			    say ? ctx : path);
+			    say ? ctx : (void *)path);
 	return 0;
 }
 
@@ -348,7 +348,7 @@ reload_aliases(struct site *s)
 
 	if (!has_changed(s->conf.aliases, &s->alias_stamp, &now))
 		return false;
-	if (load_aliases(s, note_problem, s->conf.aliases) == 0)
+	if (load_aliases(s, note_problem, (void *)s->conf.aliases) == 0)
 		return true;
 	if (!s->alias_unreadable)
 		log_error("going on with the aliases as they were: cannot read %s:",

@@ -13,32 +13,35 @@ enum conf_clock { CONF_CLOCK_STRICT, CONF_CLOCK_FLOOR };
 enum conf_ip { CONF_IP_ANY, CONF_IP_4, CONF_IP_6 };
 
 struct conf {
-	/* Text is never NULL; "" where nothing is set. */
+	/* Text is never NULL; "" where nothing is set, which all of those share. */
 
 	/* relay */
-	size_t smarthost_count; /* of smarthost and from below, tried in order */
-	char *auth_file, *password_command, *auth_mechanisms;
+	size_t smarthost_count; /* of the next two, tried in order */
+	struct url *smarthost;
+	const char *from[LIMIT_SMARTHOSTS]; /* whose mail each one takes: user@domain, @domain, domain
+					 or <>, '*' for any bytes; "": everybody's */
+	const char *auth_file, *password_command, *auth_mechanisms;
 	bool insecure_auth;
 	bool tls_verify;        /* where TLS is required; default true */
-	char *tls_ca_file, *tls_fingerprint, *tls_pin;
-	char *tls_cert, *tls_key; /* key "": in cert */
+	const char *tls_ca_file, *tls_fingerprint, *tls_pin;
+	const char *tls_cert, *tls_key; /* key "": in cert */
 	unsigned tls_clock;     /* enum conf_clock */
 	unsigned ip_version;    /* enum conf_ip */
-	char *source_address;   /* IP addresses, a blank between them */
-	char *resolver;         /* the same, each with #port if that is not 53 */
+	const char *source_address; /* IP addresses, a blank between them */
+	const char *resolver;       /* the same, each with #port if that is not 53 */
 	struct url proxy;       /* on the way to every server; host "": none */
 	/* names */
-	char *mailname, *helo_name; /* "" until conf_finish where they are not set */
-	char *qualify;          /* so is this; a domain, or "no" */
-	char *masquerade;       /* "user@", "@domain", "user@domain" or "" */
-	char *virtual_users;
+	const char *mailname, *helo_name; /* "" until conf_finish where they are not set */
+	const char *qualify;    /* so is this; a domain, or "no" */
+	const char *masquerade; /* "user@", "@domain", "user@domain" or "" */
+	const char *virtual_users;
 	bool from_override;     /* else masquerade has a domain */
 	/* local */
-	char *aliases, *mailbox, *local_domains, *default_user;
-	char *adminaddr, *postmaster; /* canonical addresses */
+	const char *aliases, *mailbox, *local_domains, *default_user;
+	const char *adminaddr, *postmaster; /* canonical addresses */
 	bool nullclient, forward;
 	/* queue */
-	char *spooldir, *bounce_to /* canonical */, *log_file;
+	const char *spooldir, *bounce_to /* canonical */, *log_file;
 	bool defer, fullbounce;
 	uint64_t workers;
 	uint64_t retry_min, retry_max, queue_lifetime, auth_fail_lifetime,
@@ -61,10 +64,6 @@ struct conf {
 		const char *source; /* NULL: the default */
 		unsigned line;
 	} *origins; /* one for each key, then one for each smarthost */
-
-	struct url smarthost[LIMIT_SMARTHOSTS];
-	char *from[LIMIT_SMARTHOSTS]; /* whose mail each one takes: user@domain, @domain, domain
-					 or <>, '*' for any bytes; "": everybody's */
 };
 
 enum conf_severity {
