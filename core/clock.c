@@ -13,6 +13,18 @@
 
 enum { SEED_MS = 20 * 1000 }; /* of patience with a kernel that has just booted */
 
+/* musl asks this for the kernel's code that tells the time without a system call. To find it and
+ * to map its pages takes as long as twenty such calls; who takes a message makes three. */
+void *__vdsosym(const char *version, const char *name);
+
+void *
+__vdsosym(const char *version, const char *name)
+{
+	(void)version;
+	(void)name;
+	return NULL;
+}
+
 int64_t
 clock_ms(void)
 {
@@ -105,23 +117,30 @@ stir(uint64_t state, uint64_t with)
 	return state ^ state >> 29;
 }
 
-/* Another number each time, whatever of it stands still: this process's own 128 bits from the
- * kernel, both clocks, how often it was here. */
-static uint64_t
-differ(void)
+uint64_t
+clock_differ(void)
 {
 	static uint64_t calls;
 	const unsigned char *own = (const void *)getauxval(AT_RANDOM);
-	struct timespec ts[2];
 	uint64_t state = ++calls;
 
 	for (size_t n = 0; own && n < 16; n++)
 		state = stir(state, own[n]);
+	return state;
+}
+
+/* Another number each time, whatever of it stands still: the clocks as well. */
+static uint64_t
+differ(void)
+{
+	struct timespec ts[2];
+	uint64_t state = clock_differ();
+
 	clock_gettime(CLOCK_REALTIME, &ts[0]);
 	clock_gettime(CLOCK_MONOTONIC, &ts[1]);
 	for (size_t n = 0; n < 2; n++)
 		state = stir(stir(state, (uint64_t)ts[n].tv_sec), (uint64_t)ts[n].tv_nsec);
-	return stir(state, calls);
+	return state;
 }
 
 void

@@ -14,6 +14,10 @@ void clock_read(struct stamp *now);
 /* Milliseconds since boot, for deadlines within one process. */
 int64_t clock_ms(void);
 
+/* A number of this program's run, by what the kernel gives each at its start, and of this call:
+ * no other's, but for those of children. Asks the kernel nothing. */
+uint64_t clock_differ(void);
+
 /* Fills len bytes that no other call gets: an id's, a seed's. The kernel's generator and, since
  * that may be missing or not yet seeded, process, clocks and a count. Never waits. */
 void clock_random(void *bytes, size_t len);

@@ -93,18 +93,24 @@ compare(const void *a, const void *b)
 	return memcmp(a, b, sizeof(uint64_t));
 }
 
+static uint64_t
+from_random(void)
+{
+	uint64_t random;
+
+	clock_random(&random, sizeof random);
+	return random;
+}
+
 /* Five bytes of each, as an id has them. */
 static void
-expect_all_different(void)
+expect_all_different(uint64_t (*next)(void))
 {
 	enum { MANY = 20000 };
 	static uint64_t seen[MANY];
 
-	for (size_t n = 0; n < MANY; n++) {
-		uint64_t random;
-		clock_random(&random, sizeof random);
-		seen[n] = random & 0xffffffffff;
-	}
+	for (size_t n = 0; n < MANY; n++)
+		seen[n] = next() & 0xffffffffff;
 	qsort(seen, MANY, sizeof *seen, compare);
 	for (size_t n = 1; n < MANY; n++)
 		if (seen[n] == seen[n - 1])
@@ -121,14 +127,24 @@ test_never_twice(void **state)
 		reset(NULL);
 		kernel.random = errors[n];
 		kernel.no_device = kernel.stopped = true;
-		expect_all_different();
+		expect_all_different(from_random);
 		assert_int_equal(kernel.passed, 0);
 	}
 	reset(NULL);
 	kernel.old = kernel.no_device = true;
 	kernel.seeded = INT64_MAX;
-	expect_all_different();
+	expect_all_different(from_random);
 	assert_int_equal(kernel.passed, 0);
+}
+
+static void
+test_differ(void **state)
+{
+	(void)state;
+	kernel.random = ENOSYS;
+	kernel.no_device = kernel.stopped = true;
+	expect_all_different(clock_differ);
+	assert_int_equal(kernel.opens, 0);
 }
 
 /* Every byte asked for is filled, and none besides. */
@@ -211,6 +227,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_never_twice, reset),
+		cmocka_unit_test_setup(test_differ, reset),
 		cmocka_unit_test_setup(test_lengths, reset),
 		cmocka_unit_test_setup(test_secret, reset),
 		cmocka_unit_test_setup(test_not_yet_seeded, reset),
