@@ -49,10 +49,7 @@ spool_id_time(struct str id)
 static void
 change_id(char id[SPOOL_ID + 1])
 {
-	uint64_t random;
-
-	clock_random(&random, sizeof random);
-	codec_base32(random, ID_DIGITS, id + ID_DIGITS);
+	codec_base32(clock_differ(), ID_DIGITS, id + ID_DIGITS);
 	id[SPOOL_ID] = '\0';
 }
 
@@ -470,20 +467,14 @@ spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 	return -1;
 }
 
-/* What could not be read back is not taken: EFBIG or EINVAL. */
+/* What could not be read back is not taken. */
 static int
-check_draft(const struct spool_draft *d, struct str fixed)
+check_fixed(struct str fixed)
 {
 	uint64_t offset, length;
-	struct stat st;
 
-	if (fstat(d->fd, &st))
-		return -1;
 	errno = EFBIG;
-	if (fixed.len != ENVELOPE_FIXED || envelope_parse_fixed(fixed, &offset, &length))
-		return -1;
-	errno = EINVAL;
-	return (uint64_t)st.st_size == offset + length ? 0 : -1;
+	return fixed.len != ENVELOPE_FIXED || envelope_parse_fixed(fixed, &offset, &length) ? -1 : 0;
 }
 
 /* The draft becomes a message, by another id where its own is taken: nobody has seen it yet. */
@@ -511,7 +502,7 @@ queue_draft(struct spool *s, struct spool_draft *d)
 int
 spool_commit(struct spool *s, struct spool_draft *d, struct str fixed)
 {
-	int rc = check_draft(d, fixed) || (!d->fixed && file_write_at(d->fd, fixed, 0)) ? -1 : 0;
+	int rc = check_fixed(fixed) || (!d->fixed && file_write_at(d->fd, fixed, 0)) ? -1 : 0;
 
 	if (rc == 0 && is_in_memory(s)) {
 		s->memory = d->fd;

@@ -66,8 +66,7 @@ int spool_create(struct spool *s, const struct stamp *now, struct spool_draft *d
 /* The commit: fixed (ENVELOPE_FIXED bytes) over the file's start where it is not there yet,
  * fsync, rename to Q<id>, fsync of the directory, in this order. 0: the message is safe and
  * queued, the draft is closed. -1 with errno: nothing was queued (the name was taken back where the directory
- * could not be synced), draft removed. Among them EFBIG: an envelope over LIMIT_ENVELOPE;
- * EINVAL: the file's size is not offset and length. */
+ * could not be synced), draft removed. Among them EFBIG: an envelope over LIMIT_ENVELOPE. */
 int spool_commit(struct spool *s, struct spool_draft *d, struct str fixed);
 
 /* Takes the draft away again. */

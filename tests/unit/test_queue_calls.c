@@ -44,12 +44,19 @@ clock_read(struct stamp *s)
 	*s = (struct stamp){1795341234 + clock_ms() / 1000, clock_ms(), 7, true};
 }
 
-void
-clock_random(void *bytes, size_t len)
+uint64_t
+clock_differ(void)
 {
 	static uint64_t number;
 
-	number++;
+	return ++number;
+}
+
+void
+clock_random(void *bytes, size_t len)
+{
+	uint64_t number = clock_differ();
+
 	memset(bytes, 0, len);
 	memcpy(bytes, &number, len < sizeof number ? len : sizeof number);
 }

@@ -49,14 +49,14 @@ static uint64_t next_random;
 static unsigned repeats;
 static void (*before_lock)(void), (*before_wait)(void);
 
-void
-clock_random(void *bytes, size_t len)
+uint64_t
+clock_differ(void)
 {
 	if (repeats > 0)
 		repeats--;
 	else
 		next_random++;
-	memcpy(bytes, &next_random, len);
+	return next_random;
 }
 
 int64_t
@@ -365,12 +365,6 @@ test_commit_refuses(void **state)
 	struct spool_draft d = write_draft("x\n", &fixed);
 
 	(void)state;
-	assert_int_equal(file_write(d.fd, STR("one line too many\n")), 0);
-	assert_int_equal(spool_commit(&spool, &d, buf_view(&fixed)), -1);
-	assert_int_equal(errno, EINVAL);
-	assert_false(exists('T', d.id) || exists('Q', d.id));
-	fixed.len = 0;
-	d = write_draft("x\n", &fixed);
 	memcpy(fixed.ptr + 17, "0016777217", 10);
 	assert_int_equal(spool_commit(&spool, &d, buf_view(&fixed)), -1);
 	assert_int_equal(errno, EFBIG);
