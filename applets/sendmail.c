@@ -469,44 +469,45 @@ print_conf(const struct site *site)
 int
 sendmail_main(int argc, char **argv)
 {
-	static struct invocation in;
-	static struct site site;
+	/* From the memory that all else comes from as well: side by side, it is fewer pages. */
+	struct invocation *in = buf_array(NULL, 1, sizeof *in);
+	struct site *site = buf_array(NULL, 1, sizeof *site);
 	int status;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0)
 		return file_write(STDOUT_FILENO, STR(usage_text)) ? EX_IOERR : EX_OK;
-	parse(&in, argv);
-	if (in.status)
-		return in.status;
-	if (in.mode == 'p')
-		return mailq_list(&in.site);
-	if (in.mode == 'i')
+	parse(in, argv);
+	if (in->status)
+		return in->status;
+	if (in->mode == 'p')
+		return mailq_list(&in->site);
+	if (in->mode == 'i')
 		return newaliases_main(argc, argv);
 	/* Only the queue needs the group. */
-	if (in.delivery == 'd' || in.mode == 'v' || in.mode == 'P')
+	if (in->delivery == 'd' || in->mode == 'v' || in->mode == 'P')
 		sandbox_drop_group();
-	log_verbose(in.verbose);
-	if (in.session_log && site_is_set_id() && getuid() != 0)
+	log_verbose(in->verbose);
+	if (in->session_log && site_is_set_id() && getuid() != 0)
 		die(EX_NOPERM, "-X is for those who own the mail system");
-	if (in.session_log && log_session(in.session_log))
-		log_warn("cannot write to %s (-X):", in.session_log);
-	status = site_load(&site, &in.site);
-	if (in.mode == 'P' && status == EX_CONFIG)
-		print_conf(&site);
+	if (in->session_log && log_session(in->session_log))
+		log_warn("cannot write to %s (-X):", in->session_log);
+	status = site_load(site, &in->site);
+	if (in->mode == 'P' && status == EX_CONFIG)
+		print_conf(site);
 	if (status)
 		return status;
-	if (in.mode == 'P')
-		return print_conf(&site);
-	if (in.run_queue && in.mode != 'v')
-		return run_queue(&in, &site);
-	site.conf.helper = in.helper;
-	if (in.login || in.password.len) {
-		site.conf.login = in.login ? in.login : "";
-		site.conf.password = buf_cstr(&in.password);
+	if (in->mode == 'P')
+		return print_conf(site);
+	if (in->run_queue && in->mode != 'v')
+		return run_queue(in, site);
+	site->conf.helper = in->helper;
+	if (in->login || in->password.len) {
+		site->conf.login = in->login ? in->login : "";
+		site->conf.password = buf_cstr(&in->password);
 	}
-	if (in.mode == 'v')
-		return verify(&in, &site);
-	if (in.mode == 's')
-		return serve(&in, &site);
-	return send_message(&in, &site);
+	if (in->mode == 'v')
+		return verify(in, site);
+	if (in->mode == 's')
+		return serve(in, site);
+	return send_message(in, site);
 }

@@ -63,21 +63,29 @@ complain(void *ctx, enum conf_severity severity, const char *source, unsigned li
 		log_print(severity == CONF_FATAL ? LOG_ERROR : LOG_WARN, "%s: %s", source, what);
 }
 
+static void
+print_cwd(struct buf *out)
+{
+	char cwd[4096];
+
+	/* The C library's getcwd can allocate as well, and is larger. */
+	if (syscall(SYS_getcwd, cwd, sizeof cwd) > 0 && cwd[0] == '/')
+		buf_print(out, "%s/", cwd);
+}
+
 /* Once: the runner, which works in /, reads the same file again. */
 static void
 find_path(struct site *s)
 {
 	const char *named = s->options->conf_path;
-	char cwd[4096];
 
 	if (!named && !site_is_set_id())
 		named = getenv("MTABOX_CONF");
 	s->named = named != NULL;
 	if (!named)
 		named = DEFAULT_CONF;
-	/* The C library's getcwd can allocate as well, and is larger. */
-	if (named[0] != '/' && syscall(SYS_getcwd, cwd, sizeof cwd) > 0 && cwd[0] == '/')
-		buf_print(&s->path_text, "%s/", cwd);
+	if (named[0] != '/')
+		print_cwd(&s->path_text);
 	buf_puts(&s->path_text, named);
 	s->path = buf_cstr(&s->path_text);
 }

@@ -13,6 +13,7 @@
 
 enum {
 	CHUNK = 8 << 10, /* read at a time */
+	PLAIN = 1 << 10, /* settled at a time */
 	OUT = 16 << 10,  /* written at a time: a message of that size needs no second look at its start */
 };
 
@@ -39,7 +40,7 @@ struct intake {
 	struct spool_draft draft;
 	struct writer body;      /* to the draft */
 	int status;              /* the first refusal */
-	char plain[CHUNK / 2], out[OUT];
+	char plain[PLAIN], out[OUT];
 };
 
 static int
