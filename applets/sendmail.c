@@ -67,6 +67,7 @@ struct invocation {
 	struct buf settings[SETTINGS]; /* what -S, -am and -w come to, as -O has it */
 	const char *session_log; /* -X */
 	bool take_recipients, dots, verbose;
+	bool local;             /* one of rcpts, or of those to come, may be of this device */
 	bool mail_errors;       /* -oem */
 	const char *sender, *name;
 	struct notify notify, all; /* of the message: -R, -V; of each recipient: -N */
@@ -324,11 +325,27 @@ deliver_later(struct invocation *in, struct site *site, struct spool *spool, con
 	log_debug("queued as %s", id);
 	if (in->mode == 'q' || in->delivery == 'q' || site->conf.defer)
 		return;
+	/* The runner goes by what was read here. */
+	if (!in->local && site_load_aliases(site, NULL, NULL)) {
+		log_warn("%s is queued, but no queue runner is started", id);
+		return;
+	}
 	int rc = runner_start(spool, &o);
 	if (rc < 0)
 		log_warn("%s is queued, but no queue runner could be started:", id);
 	else if (in->verbose || in->delivery == 'i')
 		wait_for_attempt(spool, id, rc > 0);
+}
+
+/* False: who is named is not of this device, and the aliases file has no say in it. */
+static bool
+may_be_local(const struct invocation *in, const struct conf *c)
+{
+	bool local = in->take_recipients;
+
+	for (size_t n = 0; n < in->rcpts.count; n++)
+		local = local || conf_is_local(c, addr_domain(addr_set_get(&in->rcpts, n)));
+	return local;
 }
 
 static int
@@ -340,11 +357,12 @@ send_message(struct invocation *in, struct site *site)
 	bool direct = in->delivery == 'd';
 	int status = site_find_sender(site, in->sender, &sender);
 
+	in->local = may_be_local(in, &site->conf);
 	if (direct)
 		spool_open_memory(&spool);
 	else if (!status)
 		status = site_open_spool(site, &spool);
-	if (status || (status = site_load_aliases(site, NULL, NULL)) ||
+	if (status || (in->local && (status = site_load_aliases(site, NULL, NULL))) ||
 	    (status = site_load_users(site, NULL, NULL)))
 		return status;
 	struct submission sub = {
