@@ -46,13 +46,20 @@ str_ieq(struct str a, struct str b)
 	return a.len == b.len && str_istarts(a, b);
 }
 
+/* The cases of a letter differ in one bit: most of what is compared is told apart by the others. */
+static bool
+is_same(char a, char b)
+{
+	return ((a ^ b) & ~('a' - 'A')) == 0 && str_lower(a) == str_lower(b);
+}
+
 bool
 str_is(struct str s, const char *z)
 {
 	size_t n = 0;
 
 	/* In tables of names most differ in the first letter: no look for an end before that. */
-	while (z && n < s.len && z[n] && str_lower(s.ptr[n]) == str_lower(z[n]))
+	while (z && n < s.len && z[n] && is_same(s.ptr[n], z[n]))
 		n++;
 	return z && n == s.len && z[n] == '\0';
 }
@@ -69,7 +76,7 @@ str_istarts(struct str s, struct str prefix)
 	if (s.len < prefix.len)
 		return false;
 	for (size_t i = 0; i < prefix.len; i++)
-		if (str_lower(s.ptr[i]) != str_lower(prefix.ptr[i]))
+		if (!is_same(s.ptr[i], prefix.ptr[i]))
 			return false;
 	return true;
 }

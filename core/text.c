@@ -7,10 +7,8 @@
 /* Where in a line we are; the last three hold back what they are named after. */
 enum { START, WITHIN, CR, DOT, DOT_CR };
 
-/* 1 and 128 in each byte of a word; whether any of its bytes is 0. */
+/* In each byte of a word. */
 #define ONES ((size_t)-1 / 255)
-#define HIGH (ONES << 7)
-#define HAS_ZERO(word) (((word) - ONES) & ~(word) & HIGH)
 
 void
 text_init(struct text *t, bool dots)
@@ -71,26 +69,36 @@ release(struct text *t, char *dst)
 	return n;
 }
 
-/* What comes before a line's end, and what is in it. */
+/* Whether all bytes of a word are above CR and below 128, as those of most text are. */
+static bool
+is_plain(size_t word)
+{
+	return !(((word - ONES * ('\r' + 1)) | word) & ONES << 7);
+}
+
+/* What comes before a line's end, and what is in it. By words where it can be: every byte of every
+ * message comes along here. */
 static struct str
 find_run(struct str s, bool *eightbit, bool *nul)
 {
-	size_t n = 0, all = 0, zeros = 0, word;
+	size_t n = 0, word;
 
-	/* By words, as every byte of every message comes along here. */
-	for (; s.len - n >= sizeof word; n += sizeof word) {
-		memcpy(&word, s.ptr + n, sizeof word);
-		if (HAS_ZERO(word ^ ONES * '\n') || HAS_ZERO(word ^ ONES * '\r'))
+	*eightbit = *nul = false;
+	while (n < s.len) {
+		unsigned char c = (unsigned char)s.ptr[n];
+		if (s.len - n >= sizeof word) {
+			memcpy(&word, s.ptr + n, sizeof word);
+			if (is_plain(word)) {
+				n += sizeof word;
+				continue;
+			}
+		}
+		if (c == '\n' || c == '\r')
 			break;
-		all |= word;
-		zeros |= HAS_ZERO(word);
+		*eightbit |= c > 127;
+		*nul |= c == '\0';
+		n++;
 	}
-	for (; n < s.len && s.ptr[n] != '\n' && s.ptr[n] != '\r'; n++) {
-		all |= (unsigned char)s.ptr[n];
-		zeros |= s.ptr[n] == '\0';
-	}
-	*eightbit = all & HIGH;
-	*nul = zeros;
 	return str_upto(s, n);
 }
 
