@@ -16,6 +16,17 @@ load helper
 	delivered 1
 }
 
+@test "an aliases file that cannot be read: mail for elsewhere is taken all the same" {
+	mkdir aliases
+	letter | expect 75 sendmail -odq "$me"
+	letter | expect 75 sendmail -odq -t
+	spool_is ''
+	letter | expect 0 sendmail x@far.example
+	says "cannot read the aliases file $S/aliases: Is a directory"
+	says "is queued, but no queue runner is started"
+	spool_is Q
+}
+
 @test "a link in the recipient's home: root creates nothing behind it" {
 	needs_root "delivers to somebody else"
 	mkdir home precious
