@@ -38,9 +38,12 @@ struct intake {
 	struct rcpts left;       /* local names to be expanded at delivery */
 	struct envelope envelope;
 	struct spool_draft draft;
+	struct buf head;         /* the envelope's text, at the end its first line anew */
 	struct writer body;      /* to the draft */
+	char *out;               /* its OUT bytes: the last to be asked for, so that what is in use lies
+				    side by side */
 	int status;              /* the first refusal */
-	char plain[PLAIN], out[OUT];
+	char plain[PLAIN];
 };
 
 static int
@@ -323,10 +326,11 @@ create_draft(struct intake *i)
 }
 
 static void
-write_head(struct intake *i, struct str envelope)
+write_head(struct intake *i)
 {
-	writer_init(&i->body, i->draft.fd, i->out, sizeof i->out);
-	writer_add(&i->body, envelope);
+	i->out = buf_array(NULL, OUT, 1);
+	writer_init(&i->body, i->draft.fd, i->out, OUT);
+	writer_add(&i->body, buf_view(&i->head));
 	writer_add(&i->body, buf_view(&i->header.fields));
 	if (i->header.facts.present)
 		writer_add(&i->body, STR("\n"));
@@ -337,23 +341,21 @@ write_head(struct intake *i, struct str envelope)
 static int
 begin_draft(struct intake *i)
 {
-	struct buf head = {0};
 	int status = collect_recipients(i);
 
 	if (status)
 		return status;
 	if (i->header.changed)
 		note_rewritten(&i->text.facts, buf_view(&i->header.fields));
-	print_envelope(i, &head);
-	status = check_envelope(i, buf_view(&head));
+	print_envelope(i, &i->head);
+	status = check_envelope(i, buf_view(&i->head));
 	if (status == 0)
 		status = create_draft(i);
 	if (status == 0) {
-		write_head(i, buf_view(&head));
+		write_head(i);
 		header_free(&i->header);
 		i->in_header = false;
 	}
-	buf_free(&head);
 	return status;
 }
 
@@ -404,18 +406,18 @@ end_text(struct intake *i)
 static int
 commit(struct intake *i)
 {
-	struct buf fixed = {0};
+	struct buf *fixed = &i->head;
 
+	fixed->len = 0;
 	i->envelope.length = i->body.total - i->envelope.offset;
 	i->envelope.text = i->text.facts;
-	envelope_print_fixed(&i->envelope, &fixed);
-	i->draft.fixed = writer_patch(&i->body, 0, buf_view(&fixed));
+	envelope_print_fixed(&i->envelope, fixed);
+	i->draft.fixed = writer_patch(&i->body, 0, buf_view(fixed));
 	int rc = writer_flush(&i->body);
 	if (rc)
 		spool_abort(i->spool, &i->draft);
 	else
-		rc = spool_commit(i->spool, &i->draft, buf_view(&fixed));
-	buf_free(&fixed);
+		rc = spool_commit(i->spool, &i->draft, buf_view(fixed));
 	if (rc == 0)
 		return 0;
 	int err = errno;
@@ -477,6 +479,8 @@ close_intake(struct intake *i)
 	buf_free(&i->sender);
 	free_rcpts(&i->rcpts);
 	free_rcpts(&i->left);
+	buf_free(&i->head);
+	buf_release(i->out);
 	buf_release(i);
 }
 
