@@ -117,8 +117,8 @@ stir(uint64_t state, uint64_t with)
 	return state ^ state >> 29;
 }
 
-uint64_t
-clock_differ(void)
+static uint64_t
+differ_once(void)
 {
 	static uint64_t calls;
 	const unsigned char *own = (const void *)getauxval(AT_RANDOM);
@@ -129,12 +129,18 @@ clock_differ(void)
 	return state;
 }
 
+uint64_t
+clock_differ(const struct stamp *now)
+{
+	return stir(stir(differ_once(), now->boot_id), (uint64_t)now->boot);
+}
+
 /* Another number each time, whatever of it stands still: the clocks as well. */
 static uint64_t
 differ(void)
 {
 	struct timespec ts[2];
-	uint64_t state = clock_differ();
+	uint64_t state = differ_once();
 
 	clock_gettime(CLOCK_REALTIME, &ts[0]);
 	clock_gettime(CLOCK_MONOTONIC, &ts[1]);

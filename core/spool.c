@@ -47,9 +47,9 @@ spool_id_time(struct str id)
 
 /* Another id of the same second. */
 static void
-change_id(char id[SPOOL_ID + 1])
+change_id(const struct stamp *now, char id[SPOOL_ID + 1])
 {
-	codec_base32(clock_differ(), ID_DIGITS, id + ID_DIGITS);
+	codec_base32(clock_differ(now), ID_DIGITS, id + ID_DIGITS);
 	id[SPOOL_ID] = '\0';
 }
 
@@ -57,7 +57,7 @@ static void
 make_id(const struct stamp *now, char id[SPOOL_ID + 1])
 {
 	codec_base32(now->wall > 0 ? (uint64_t)now->wall : 0, ID_DIGITS, id);
-	change_id(id);
+	change_id(now, id);
 }
 
 static struct name
@@ -485,7 +485,7 @@ queue_draft(struct spool *s, struct spool_draft *d)
 	char id[SPOOL_ID + 1];
 
 	memcpy(id, d->id, sizeof id);
-	for (unsigned i = 0; i < CREATE_TRIES; i++, change_id(id)) {
+	for (unsigned i = 0; i < CREATE_TRIES; i++, change_id(&(struct stamp){0}, id)) {
 		struct name queued = make_name('Q', id);
 		if (i > 0 && look_for_message(s, id) != SPOOL_OK)
 			continue;

@@ -14,9 +14,9 @@ void clock_read(struct stamp *now);
 /* Milliseconds since boot, for deadlines within one process. */
 int64_t clock_ms(void);
 
-/* A number of this program's run, by what the kernel gives each at its start, and of this call:
- * no other's, but for those of children. Asks the kernel nothing. */
-uint64_t clock_differ(void);
+/* A number that no other call gets, but for those of children: by what the kernel gives each program
+ * at its start, the moment, and a count. Asks the kernel nothing. */
+uint64_t clock_differ(const struct stamp *now);
 
 /* Fills len bytes that no other call gets: an id's, a seed's. The kernel's generator and, since
  * that may be missing or not yet seeded, process, clocks and a count. Never waits. */
