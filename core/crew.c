@@ -57,25 +57,46 @@ takes_more(const struct crew_worker *w)
 	return !w->alone && !w->local && w->jobs < CREW_JOBS;
 }
 
+/* By those that are lost: another one in the same mailbox would be the next. */
+static bool
+is_blocked(const struct crew *c, uint32_t key)
+{
+	bool local = key >= ROUTE_LOCAL_KEY;
+	size_t lost = 0;
+
+	for (size_t n = 0; n < c->slots; n++) {
+		const struct crew_worker *w = &c->slot[n];
+		if (!w->pid || w->link.fd >= 0 || w->local != local)
+			continue;
+		if (local && w->route.key == key)
+			return true;
+		lost++;
+	}
+	return lost == c->limit;
+}
+
 bool
 crew_has_room(const struct crew *c, uint32_t key, bool alone)
 {
 	const struct crew_worker *w = find(c, key, NULL, alone);
 
-	return w ? takes_more(w) : (key < ROUTE_LOCAL_KEY ? c->relays : c->locals) < c->limit;
+	if (w)
+		return takes_more(w);
+	return is_blocked(c, key) || (key < ROUTE_LOCAL_KEY ? c->relays : c->locals) < c->limit;
 }
 
 /* A slot with a running child, or NULL. In the child: returns with *child as its end, and
  * pid 0 in *pid. keep: a descriptor that the child needs, or -1. */
 static struct crew_worker *
-start(struct crew *c, bool local, int keep, struct worker_link *child, pid_t *pid)
+start(struct crew *c, uint32_t key, int keep, struct worker_link *child, pid_t *pid)
 {
+	bool local = key >= ROUTE_LOCAL_KEY;
 	struct crew_worker *w = c->slot;
 	struct worker_link parent;
 	pid_t runner = getpid();
 
-	errno = 0;
-	if ((local ? c->locals : c->relays) >= c->limit)
+	errno = is_blocked(c, key) ? EBUSY : 0;
+	if (errno || (local ? c->locals : c->relays) >= c->limit)
 		return NULL;
 	while (w->pid)
 		w++;
@@ -146,7 +167,7 @@ crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
 	errno = 0;
 	if (w)
 		return takes_more(w) ? w : NULL;
-	w = start(c, false, -1, &child, &pid);
+	w = start(c, r->key, -1, &child, &pid);
 	if (pid == 0) {
 		struct destination to = destination(conf, r);
 		relay_run(conf, &to, hosts, &child);
@@ -163,7 +184,7 @@ crew_local(struct crew *c, const struct route *r, const struct local_job *job)
 {
 	struct worker_link child;
 	pid_t pid = -1;
-	struct crew_worker *w = start(c, true, job->content.fd, &child, &pid);
+	struct crew_worker *w = start(c, r->key, job->content.fd, &child, &pid);
 
 	if (pid == 0)
 		local_run(job, &child);

@@ -287,7 +287,8 @@ on_refusal(struct attempt *a, size_t n, struct str relay)
 {
 	if (errno == 0)
 		return;
-	struct outcome o = outcome_from_errno(errno, "starting a delivery process");
+	struct outcome o = outcome_from_errno(errno, errno == EBUSY ?
+		"an earlier delivery process cannot be ended" : "starting a delivery process");
 	attempt_record(a, n, &o, relay);
 }
 

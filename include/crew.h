@@ -40,12 +40,13 @@ void crew_free(struct crew *c); /* ends all that are still at work */
 
 /* The relay worker for this route that can take one more job: the one there is, or a new one;
  * alone: one for this job and no other, of which each route has one at a time. NULL: not now, or
- * with errno not 0 the system said no. */
+ * with errno not 0 the system said no; EBUSY: lost ones are in the way. */
 struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
 			       const struct outage_list *hosts, bool alone)
 	__attribute__((hot));
 
-/* Whether there is likely to be room for mail of this key (route.h). */
+/* Whether there is likely to be room for mail of this key (route.h), or EBUSY at once: while one
+ * is lost in a mailbox no other starts there, nor anywhere when all of a kind are lost. */
 bool crew_has_room(const struct crew *c, uint32_t key, bool alone);
 
 /* Starts a delivery to a mailbox: of one recipient one at a time, for all but one would wait for

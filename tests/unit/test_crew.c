@@ -62,13 +62,20 @@ kill(pid_t pid, int number)
 static struct crew crew;
 
 static struct crew_worker *
-start(int what)
+start_for(const char *user, int what)
 {
-	struct route r = route_local(STR("joe"));
+	struct route r = route_local(str_of(user));
 	struct local_job job = {.job = 5, .content = {.fd = -1}};
 
 	task = what;
-	struct crew_worker *w = crew_local(&crew, &r, &job);
+	return crew_local(&crew, &r, &job);
+}
+
+static struct crew_worker *
+start(int what)
+{
+	struct crew_worker *w = start_for("joe", what);
+
 	assert_non_null(w);
 	assert_true(crew_has_job(w, 5));
 	return w;
@@ -107,6 +114,15 @@ test_ends(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+/* There is an answer at once: not until it is gone. */
+static void
+is_refused(const char *user)
+{
+	assert_true(crew_has_room(&crew, route_local(str_of(user)).key, false));
+	assert_null(start_for(user, 0));
+	assert_int_equal(errno, EBUSY);
+}
+
 /* The runner goes on without it, and has one less until it is gone. */
 static void
 test_cannot_be_ended(void **state)
@@ -121,7 +137,8 @@ test_cannot_be_ended(void **state)
 		assert_int_equal(w->pid, pid);
 		assert_false(crew_has_job(w, 5));
 		assert_true(crew_is_idle(&crew));
-		assert_false(has_room());
+		is_refused("joe");
+		is_refused("bob");
 		assert_true(crew_has_room(&crew, 0, false)); /* for what goes to a server */
 	}
 	hangs = false;
@@ -134,6 +151,39 @@ test_cannot_be_ended(void **state)
 	assert_false(crew_is_idle(&crew));
 	wait_for_end(w);
 	assert_true(crew_end(&crew, w));
+}
+
+/* Others have what room is left; no second one goes where the first is lost. */
+static void
+test_others_go_on(void **state)
+{
+	static const struct conf conf;
+	struct route r = {.key = 7};
+
+	(void)state;
+	crew_free(&crew);
+	crew_init(&crew, 2);
+	struct crew_worker *lost = start(STAY);
+	pid_t pid = lost->pid;
+	hangs = true;
+	assert_false(crew_end(&crew, lost));
+	hangs = false;
+	is_refused("joe");
+	assert_true(has_room());
+	struct crew_worker *bob = start_for("bob", STAY);
+	assert_non_null(bob);
+	assert_false(has_room());
+	is_refused("joe");
+	assert_null(start_for("ann", 0));
+	assert_int_equal(errno, 0); /* later: there will be room */
+	assert_false(crew_end(&crew, bob));
+	struct crew_worker *relay = crew_relay(&crew, &conf, &r, NULL, false);
+	assert_non_null(relay);
+	kill(pid, SIGKILL);
+	wait_for_end(lost);
+	assert_false(crew_end(&crew, lost));
+	assert_true(crew_has_room(&crew, route_local(STR("joe")).key, false));
+	assert_false(crew_end(&crew, start(STAY)));
 }
 
 /* Nor does it keep the runner from its own end. */
@@ -174,6 +224,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_ends),
 		TEST(test_cannot_be_ended),
+		TEST(test_others_go_on),
 		TEST(test_end_without_it),
 	};
 
