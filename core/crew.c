@@ -27,14 +27,33 @@ crew_init(struct crew *c, size_t limit)
 		c->slot[n].pid = 0;
 }
 
-void
-crew_free(struct crew *c)
+static void
+end_all(struct crew *c)
 {
 	for (size_t n = 0; n < c->slots; n++)
 		if (c->slot[n].pid)
 			crew_end(c, &c->slot[n]);
+}
+
+void
+crew_free(struct crew *c)
+{
+	end_all(c);
 	buf_release(c->slot);
 	*c = (struct crew){0};
+}
+
+void
+crew_renew(struct crew *c, size_t limit)
+{
+	end_all(c);
+	/* A table of another size has no place for those who are lost. */
+	if (c->relays + c->locals > 0) {
+		c->limit = limit < c->limit ? limit : c->limit;
+		return;
+	}
+	crew_free(c);
+	crew_init(c, limit);
 }
 
 /* The worker whose mail would be mail of this key; r: of this very route. */
@@ -72,7 +91,7 @@ is_blocked(const struct crew *c, uint32_t key)
 			return true;
 		lost++;
 	}
-	return lost == c->limit;
+	return lost >= c->limit;
 }
 
 bool

@@ -51,8 +51,7 @@ dispatch_free(struct dispatch *d)
 void
 dispatch_renew(struct dispatch *d)
 {
-	crew_free(&d->crew);
-	crew_init(&d->crew, d->site->conf.workers);
+	crew_renew(&d->crew, d->site->conf.workers);
 }
 
 void

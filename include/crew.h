@@ -37,6 +37,8 @@ struct crew {
 
 void crew_init(struct crew *c, size_t limit);
 void crew_free(struct crew *c); /* ends all that are still at work */
+/* Ends them, and has that limit from now on; no larger one than before while some are lost. */
+void crew_renew(struct crew *c, size_t limit);
 
 /* The relay worker for this route that can take one more job: the one there is, or a new one;
  * alone: one for this job and no other, of which each route has one at a time. NULL: not now, or

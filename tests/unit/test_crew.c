@@ -161,8 +161,7 @@ test_others_go_on(void **state)
 	struct route r = {.key = 7};
 
 	(void)state;
-	crew_free(&crew);
-	crew_init(&crew, 2);
+	crew_renew(&crew, 2);
 	struct crew_worker *lost = start(STAY);
 	pid_t pid = lost->pid;
 	hangs = true;
@@ -183,6 +182,31 @@ test_others_go_on(void **state)
 	wait_for_end(lost);
 	assert_false(crew_end(&crew, lost));
 	assert_true(crew_has_room(&crew, route_local(STR("joe")).key, false));
+	assert_false(crew_end(&crew, start(STAY)));
+}
+
+/* It is not forgotten, and there is one less for that long. */
+static void
+test_renew(void **state)
+{
+	(void)state;
+	crew_renew(&crew, 2);
+	assert_int_equal(crew.limit, 2);
+	struct crew_worker *lost = start(STAY);
+	pid_t pid = lost->pid;
+	hangs = true;
+	crew_renew(&crew, 3);
+	assert_int_equal(crew.limit, 2);
+	is_refused("joe");
+	crew_renew(&crew, 1);
+	assert_int_equal(crew.limit, 1);
+	is_refused("bob");
+	hangs = false;
+	kill(pid, SIGKILL);
+	wait_for_end(lost);
+	crew_renew(&crew, 3);
+	assert_int_equal(crew.limit, 3);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_false(crew_end(&crew, start(STAY)));
 }
 
@@ -225,6 +249,7 @@ main(void)
 		TEST(test_ends),
 		TEST(test_cannot_be_ended),
 		TEST(test_others_go_on),
+		TEST(test_renew),
 		TEST(test_end_without_it),
 	};
 
