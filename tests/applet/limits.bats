@@ -318,6 +318,7 @@ poison_is_alone() {
 		'command_timeout 30'
 	mails 3
 	: >"$S/server/events"
+	: >"$S/other/events"
 	held 1
 	wait_for '[ "$(spool_states)" = Q ]'
 	kept server 3
