@@ -254,10 +254,8 @@ crew_end(struct crew *c, struct crew_worker *w)
 	 * One that has already ended keeps its own status. */
 	kill(w->pid, SIGKILL);
 	/* It closes its end as it goes, and then there is little to wait for. */
-	int n;
-	while ((n = poll(&end, 1, end.fd < 0 ? 0 : KILL_MS)) < 0 && errno == EINTR)
-		;
-	pid_t pid = waitpid(w->pid, &status, n > 0 ? 0 : WNOHANG);
+	bool goes = poll(&end, 1, end.fd < 0 ? 0 : KILL_MS) > 0;
+	pid_t pid = waitpid(w->pid, &status, goes ? 0 : WNOHANG);
 	worker_close(&w->link);
 	if (pid == 0) {
 		w->failed = true;

@@ -100,12 +100,6 @@ dispatch_is_idle(const struct dispatch *d)
 }
 
 bool
-dispatch_is_free(const struct dispatch *d)
-{
-	return d->attempt_count == 0 && d->crew.relays + d->crew.locals == 0;
-}
-
-bool
 dispatch_has_room(const struct dispatch *d, uint32_t key, bool alone)
 {
 	return outage_may_be(&d->outages, key, clock_ms()) || crew_has_room(&d->crew, key, alone);

@@ -538,13 +538,13 @@ has_room_again(const struct queue *q, int64_t now)
 }
 
 /* When something must be done though nothing is heard. What is due and was not started waits
- * for a worker's word, or for one who is lost. */
+ * for a worker's word. */
 static int64_t
 next_wake(const struct queue *q)
 {
 	int64_t now = clock_ms(), wake = agenda_next_due(&q->agenda, now);
 
-	if (wake <= now && !dispatch_is_free(&q->dispatch) && !has_room_again(q, now))
+	if (wake <= now && !dispatch_is_idle(&q->dispatch) && !has_room_again(q, now))
 		wake = now + BUSY_MAX_MS;
 	if (q->unsynced)
 		wake = earlier(wake, q->sync_due);

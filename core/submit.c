@@ -317,6 +317,8 @@ create_draft(struct intake *i)
 {
 	if (spool_room(i->spool, i->why))
 		return EX_TEMPFAIL;
+	/* Without memory we end: before there is something to be left behind. */
+	i->out = buf_array(NULL, OUT, 1);
 	if (spool_create(i->spool, &i->now, &i->draft) == 0)
 		return 0;
 	int err = errno;
@@ -328,7 +330,6 @@ create_draft(struct intake *i)
 static void
 write_head(struct intake *i)
 {
-	i->out = buf_array(NULL, OUT, 1);
 	writer_init(&i->body, i->draft.fd, i->out, OUT);
 	writer_add(&i->body, buf_view(&i->head));
 	writer_add(&i->body, buf_view(&i->header.fields));

@@ -63,7 +63,6 @@ void dispatch_release(struct dispatch *d, const struct attempt *a);
 void dispatch_finish(struct dispatch *d);
 
 bool dispatch_is_idle(const struct dispatch *d); /* no message, and no worker but lost ones */
-bool dispatch_is_free(const struct dispatch *d); /* nor one of those */
 
 /* Fills fds, which has room for 2 * LIMIT_WORKERS, for poll; returns how many to show it. */
 nfds_t dispatch_poll(const struct dispatch *d, struct pollfd *fds);
