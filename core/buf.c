@@ -10,7 +10,7 @@
 #include <sysexits.h>
 
 #ifndef FIRST_MEMORY
-#define FIRST_MEMORY (32 << 10)
+#define FIRST_MEMORY (40 << 10)
 #endif
 
 /* Memory that is given out first, from the bottom up: to hand a message in takes no more, so the
