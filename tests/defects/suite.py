@@ -233,7 +233,7 @@ def digest(*paths):
 def fresh(test):
     """It is the same test for as long as this is."""
     shared = (["tests/defects/faults.py"] if kind_of(test) == "fault" else
-              ["tests/unit/calls.h"] if test.endswith("_calls") else [])
+              ["tests/unit/calls.h", "tests/unit/silence.h"] if test.endswith("_calls") else [])
     return digest(*(f"{TOP}/{name}" for name in [file_of(test), *shared]))
 
 

@@ -4,9 +4,9 @@
  * the disk did not take must be written when it can be. */
 #include "attempt.h"
 #include "calls.h"
+#include "silence.h"
 #include "clock.h"
 #include "file.h"
-#include "log.h"
 
 /* A clock that goes on whenever it is looked at, and a log that is nobody's. */
 static int64_t ms = 1;
@@ -36,20 +36,6 @@ clock_random(void *bytes, size_t len)
 {
 	number++;
 	memcpy(bytes, &number, len < sizeof number ? len : sizeof number);
-}
-
-void
-log_print(enum log_level level, const char *fmt, ...)
-{
-	(void)level;
-	(void)fmt;
-}
-
-_Noreturn void
-die(int status, const char *fmt, ...)
-{
-	fail_msg("%s", fmt);
-	_exit(status);
 }
 
 static char top[] = "/tmp/test_attempt_calls.XXXXXX";

@@ -15,21 +15,14 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "complain.h"
+
 static struct site site;
 static struct spool spool;
 static struct dispatch d;
 static struct attempt *a;
 static struct crew_worker *w; /* a local one, who has recipient 0 */
 static struct worker_link worker;
-
-static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line,
-	 const char *what)
-{
-	(void)ctx;
-	(void)severity;
-	fail_msg("%s:%u: %s", source, line, what);
-}
 
 /* A message to joe and bob, in memory. */
 static void

@@ -4,9 +4,10 @@
  * mailbox that has been written to is in the journal, and is locked until the verdict is there,
  * too; in the end the removal is on disk. Then single calls, and what it does about them. */
 #include "calls.h"
+#include "complain.h"
+#include "silence.h"
 #include "clock.h"
 #include "file.h"
-#include "log.h"
 #include "nap.h"
 #include "queue.h"
 #include "sandbox.h"
@@ -97,26 +98,11 @@ nap_poll(struct pollfd *fds, nfds_t count, int ms)
 
 static bool verbose;
 
-void log_role(const char *role) { (void)role; }
 void log_verbose(bool on) { verbose = on; }
 int log_session(const char *path) { (void)path; return 0; }
 bool log_is_verbose(void) { return verbose; }
 int log_fd(void) { return -1; }
 int log_session_fd(void) { return -1; }
-
-void
-log_print(enum log_level level, const char *fmt, ...)
-{
-	(void)level;
-	(void)fmt;
-}
-
-_Noreturn void
-die(int status, const char *fmt, ...)
-{
-	fail_msg("%s", fmt);
-	_exit(status);
-}
 
 bool
 site_reload(struct site *s)
@@ -228,17 +214,6 @@ _Fork(void)
 	if (pid == 0)
 		calls.counting = false;
 	return pid;
-}
-
-static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line,
-	 const char *what)
-{
-	(void)ctx;
-	(void)severity;
-	(void)source;
-	(void)line;
-	fail_msg("%s", what);
 }
 
 static void

@@ -27,6 +27,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "complain.h"
+
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* The worker is killed then, which ends whatever the test waits for; in seconds. */
@@ -70,15 +72,6 @@ sendmsg(int fd, const struct msghdr *m, int flags)
 		return -1;
 	}
 	return REAL(sendmsg)(fd, m, flags);
-}
-
-static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line,
-	 const char *what)
-{
-	(void)ctx;
-	(void)severity;
-	fail_msg("%s:%u: %s", source, line, what);
 }
 
 static int
@@ -272,6 +265,17 @@ expect_delivered(void)
 	hear_worker(WORKER_DONE);
 }
 
+/* A worker that has delivered a message, and is told nothing more. */
+static void
+start_and_deliver(void)
+{
+	start_worker("");
+	order_message();
+	greet("250 y.example\r\n");
+	take_message();
+	expect_delivered();
+}
+
 /* --- tests --- */
 
 /* There are kernels without. */
@@ -365,11 +369,7 @@ static void
 test_no_runner_between_messages(void **state)
 {
 	(void)state;
-	start_worker("");
-	order_message();
-	greet("250 y.example\r\n");
-	take_message();
-	expect_delivered();
+	start_and_deliver();
 	worker_close(&runner);
 	assert_string_equal(hear(), "");
 	assert_int_equal(end_of_worker(), EX_TEMPFAIL);
@@ -380,11 +380,7 @@ static void
 test_no_server_and_no_message(void **state)
 {
 	(void)state;
-	start_worker("");
-	order_message();
-	greet("250 y.example\r\n");
-	take_message();
-	expect_delivered();
+	start_and_deliver();
 	close(server);
 	server = -1;
 	assert_int_equal(end_of_worker(), EX_OK);

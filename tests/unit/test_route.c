@@ -7,13 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line, const char *what)
-{
-	(void)ctx;
-	(void)severity;
-	fail_msg("%s:%u: %s", source, line, what);
-}
+#include "complain.h"
 
 static void
 configure(struct conf *c, const char *text)

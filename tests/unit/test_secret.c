@@ -11,13 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line, const char *what)
-{
-	(void)ctx;
-	(void)severity;
-	fail_msg("%s:%u: %s", source, line, what);
-}
+#include "complain.h"
 
 /* A configuration with an auth_file of this text and mode; NULL: none. */
 static void

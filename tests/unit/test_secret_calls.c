@@ -2,20 +2,13 @@
 /* Each call that brings a password about fails once: there is none then, and it is said why. */
 #include "secret.h"
 #include "calls.h"
+#include "complain.h"
 
 CALL(int, pipe2, (int ends[2], int flags), ends, flags)
 
 static char path[] = "/tmp/mtabox-secret.XXXXXX";
 static struct conf conf;
 static const char entry[] = "joe|mail.example:Waldmeister\n";
-
-static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line, const char *what)
-{
-	(void)ctx;
-	(void)severity;
-	fail_msg("%s:%u: %s", source, line, what);
-}
 
 static int
 set_up(void **state)

@@ -3,10 +3,11 @@
  * system fails once: what is refused is not in the queue, nor half of it, and the reason
  * is said; what is accepted is there. */
 #include "calls.h"
+#include "complain.h"
+#include "silence.h"
 #include "clock.h"
 #include "file.h"
 #include "limit.h"
-#include "log.h"
 #include "session.h"
 #include "submit.h"
 
@@ -42,32 +43,7 @@ clock_differ(const struct stamp *now)
 	return ++number;
 }
 
-void log_role(const char *role) { (void)role; }
-
-void
-log_print(enum log_level level, const char *fmt, ...)
-{
-	(void)level;
-	(void)fmt;
-}
-
-_Noreturn void
-die(int status, const char *fmt, ...)
-{
-	fail_msg("%s", fmt);
-	_exit(status);
-}
-
 /* --- where they play ---------------------------------------------------------------- */
-
-static void
-complain(void *ctx, enum conf_severity severity, const char *source, unsigned line,
-	 const char *what)
-{
-	(void)ctx;
-	(void)severity;
-	fail_msg("%s:%u: %s", source, line, what);
-}
 
 static void
 remove_name(void *ctx, struct str name)
