@@ -386,35 +386,20 @@ take_back(struct spool *s, struct spool_draft *d)
 	errno = err;
 }
 
-static char
-find(const struct spool *s, const char *id, const char *states)
+char
+spool_find(const struct spool *s, struct str id)
 {
 	struct stat st;
 
 	errno = ENOENT;
-	for (; *states; states++) {
-		struct name name = make_name(*states, id);
+	for (const char *state = "QHC"; spool_is_id(id) && *state; state++) {
+		struct name name = make_name(*state, id.ptr);
 		if (!fstatat(s->dir, name.z, &st, AT_SYMLINK_NOFOLLOW))
-			return *states;
+			return *state;
 		if (errno != ENOENT)
 			break;
 	}
 	return 0;
-}
-
-char
-spool_find(const struct spool *s, struct str id)
-{
-	errno = ENOENT;
-	return spool_is_id(id) ? find(s, id.ptr, "QHC") : 0;
-}
-
-/* SPOOL_OK: no message that is held or set aside has this id. One that is queued is found by the
- * commit. */
-static enum spool_result
-look_for_message(const struct spool *s, const char *id)
-{
-	return find(s, id, "HC") ? SPOOL_BUSY : errno == ENOENT ? SPOOL_OK : SPOOL_ERROR;
 }
 
 /* Until it is locked, a sweeper may take it for a stale one: then it has no name any more. */
@@ -441,9 +426,6 @@ try_create(struct spool *s, const struct stamp *now, struct spool_draft *d)
 	if (d->fd < 0)
 		return errno == EEXIST ? SPOOL_BUSY : SPOOL_ERROR;
 	enum spool_result result = lock_draft(d->fd);
-	/* While we hold T<id>, nobody else can bring Q<id> about: this look is final. */
-	if (result == SPOOL_OK)
-		result = look_for_message(s, d->id);
 	if (result != SPOOL_OK)
 		take_back(s, d);
 	return result;
@@ -477,7 +459,9 @@ check_fixed(struct str fixed)
 	return fixed.len != ENVELOPE_FIXED || envelope_parse_fixed(fixed, &offset, &length) ? -1 : 0;
 }
 
-/* The draft becomes a message, by another id where its own is taken: nobody has seen it yet. */
+/* The draft becomes a message, by another id where its own is taken: nobody has seen it yet. One
+ * that is held or set aside may have it as well, once in 2^40 times: then it stays what it is,
+ * for no rename here takes another's place. */
 static int
 queue_draft(struct spool *s, struct spool_draft *d)
 {
@@ -487,8 +471,6 @@ queue_draft(struct spool *s, struct spool_draft *d)
 	memcpy(id, d->id, sizeof id);
 	for (unsigned i = 0; i < CREATE_TRIES; i++, change_id(&(struct stamp){0}, id)) {
 		struct name queued = make_name('Q', id);
-		if (i > 0 && look_for_message(s, id) != SPOOL_OK)
-			continue;
 		if (file_rename_new(s->dir, draft.z, s->dir, queued.z) == 0) {
 			memcpy(d->id, id, sizeof id);
 			return 0;
