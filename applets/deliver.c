@@ -160,8 +160,8 @@ deliver_now(const struct invocation *in, struct site *site)
 	struct spool spool;
 	struct buf sender = {0}, why = {0};
 	struct submission sub = {
-		.conf = &site->conf, .aliases = &site->aliases, .passwd = &site->passwd, .uid = site->self.uid,
-		.login = buf_view(&site->self.name), .final = true,
+		.conf = &site->conf, .aliases = &site->aliases, .passwd = &site->passwd,
+		.uid = site->uid, .final = true,
 	};
 	char id[SPOOL_ID + 1];
 	int status = find_recipients(in, site, &sub.rcpts);

@@ -335,12 +335,12 @@ note(struct job *j)
 {
 	const struct mail *m = &j->mail;
 	const char *past = j->verb->past;
-	struct str sender = sender_of(m);
+	struct str sender = sender_of(m), self = site_self(j->site);
 
 	j->words.len = 0;
 	for (size_t n = 0; n < m->envelope.rcpt_count && j->words.len < LIMIT_LOG_LINE; n++)
 		buf_print(&j->words, ", to=<%.*s>", STR_ARG(m->envelope.rcpts[n].address));
-	log_info("%s: %s by %.*s, from=<%.*s>%.*s", m->id, past, STR_ARG(j->site->self.name),
+	log_info("%s: %s by %.*s, from=<%.*s>%.*s", m->id, past, STR_ARG(self),
 		 STR_ARG(sender), STR_ARG(j->words));
 	buf_print(&j->done, "%s: %s\n", m->id, past);
 	if (j->done.len > SAID_MAX)

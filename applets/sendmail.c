@@ -368,9 +368,9 @@ send_message(struct invocation *in, struct site *site)
 	struct submission sub = {
 		.conf = &site->conf, .aliases = &site->aliases, .passwd = &site->passwd,
 		.users = &site->users, .sender = buf_view(&sender),
-		.name = str_of(in->name), .uid = site->self.uid,
-		.login = buf_view(&site->self.name), .take_recipients = in->take_recipients,
-		.dots = in->dots, .mail_errors = in->mail_errors, .rcpts = in->rcpts,
+		.name = str_of(in->name), .uid = site->uid,
+		.take_recipients = in->take_recipients, .dots = in->dots,
+		.mail_errors = in->mail_errors, .rcpts = in->rcpts,
 		.notify = in->notify, .all = in->all,
 	};
 	status = submit(&sub, STDIN_FILENO, &spool, id, &why);

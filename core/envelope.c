@@ -99,8 +99,7 @@ envelope_print_head(const struct envelope *e, struct buf *out)
 	print_header_facts(&e->header, out);
 	buf_puts(out, "arrived ");
 	stamp_print(&e->arrived, out);
-	buf_print(out, "\nsubmitter %u", (unsigned)e->uid);
-	print_line("", e->login, out);
+	buf_print(out, "\nsubmitter %u\n", (unsigned)e->uid);
 	if (e->name.len > 0)
 		print_line("name", e->name, out);
 	print_line("sender", e->sender, out);
@@ -231,6 +230,7 @@ parse_header_facts(struct str *rest, struct header_facts *facts)
 	return value.len == 0;
 }
 
+/* A word more was the name. */
 static bool
 parse_submitter(struct str value, struct envelope *e)
 {
@@ -239,8 +239,7 @@ parse_submitter(struct str value, struct envelope *e)
 	if (str_number(str_cut(&value, ' '), UINT32_MAX, &uid))
 		return false;
 	e->uid = (uint32_t)uid;
-	e->login = value;
-	return true;
+	return str_find(value, ' ') == value.len;
 }
 
 /* Takes a line "dsn", if there is one, off *rest. */

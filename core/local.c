@@ -419,7 +419,6 @@ local_run(const struct local_job *job, struct worker_link *runner)
 	struct delivery d = {.job = job, .runner = runner, .mbox = {.fd = -1}};
 	struct worker_frame f = frame(&d, WORKER_OUTCOME);
 
-	user_load(&d.passwd);
 	f.outcome = deliver(&d);
 	f.relay = STR("local");
 	if (d.expansion.len) {

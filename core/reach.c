@@ -68,7 +68,7 @@ void
 reach_prepare(struct reach *r, const struct conf *conf, const struct destination *to,
 	      struct talk *talk)
 {
-	struct user_file passwd;
+	struct user_file passwd = {0};
 	struct user nobody;
 
 	*r = (struct reach){.conf = conf, .to = to, .talk = talk, .helper = -1};
@@ -81,7 +81,6 @@ reach_prepare(struct reach *r, const struct conf *conf, const struct destination
 		 buf_view(&r->hosts));
 	if (r->conf->helper)
 		r->helper = net_start(r->conf->helper);
-	user_load(&passwd);
 	user_without_rights(&passwd, str_of(r->conf->default_user), &nobody);
 	/* That works, or ends the process. */
 	if (geteuid() == 0)

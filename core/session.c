@@ -37,7 +37,7 @@ static int
 begin(void *ctx, const struct smtpd_path *sender, struct buf *why)
 {
 	struct delivery *d = ctx;
-	const struct site *site = d->session->site;
+	struct site *site = d->session->site;
 
 	(void)why;
 	buf_str(&d->sender, sender->address);
@@ -46,7 +46,7 @@ begin(void *ctx, const struct smtpd_path *sender, struct buf *why)
 		.conf = &site->conf, .aliases = &site->aliases, .passwd = &site->passwd,
 		.users = &site->users, .sender = buf_view(&d->sender),
 		.notify = {sender->notify.asks, buf_view(&d->envid)},
-		.uid = site->self.uid, .login = buf_view(&site->self.name),
+		.uid = site->uid,
 	};
 	return 0;
 }

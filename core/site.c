@@ -167,7 +167,7 @@ load_conf(struct site *s)
 int
 site_load(struct site *s, const struct site_options *options)
 {
-	*s = (struct site){.options = options};
+	*s = (struct site){.options = options, .uid = (uid_t)getauxval(AT_UID)};
 	if (options->log_tag)
 		log_tag(options->log_tag);
 	if (site_is_set_id() && getuid() != 0 && (options->conf_path || options->settings))
@@ -177,10 +177,6 @@ site_load(struct site *s, const struct site_options *options)
 	/* Other users cannot write to the system's: nothing that they need to hear of. */
 	if (log_open(s->conf.log_file) && (getuid() == 0 || s->named))
 		log_warn("cannot open log_file %s, using the system's log:", s->conf.log_file);
-	user_load(&s->passwd);
-	uid_t uid = (uid_t)getauxval(AT_UID);
-	if (user_by_id(&s->passwd, uid, &s->self) != USER_FOUND)
-		s->self.uid = uid;
 	return status;
 }
 
@@ -191,10 +187,25 @@ note_problem(void *ctx, unsigned line, const char *what, struct str piece)
 	log_info("%s line %u: %s: %.*s", (const char *)ctx, line, what, STR_ARG(piece));
 }
 
-int
-site_find_sender(const struct site *s, const char *given, struct buf *sender)
+struct str
+site_self(struct site *s)
 {
-	struct buf self = {0};
+	struct user u;
+
+	if (s->self.len)
+		return buf_view(&s->self);
+	user_by_id(&s->passwd, s->uid, &u);
+	if (u.name.len)
+		buf_str(&s->self, buf_view(&u.name));
+	else
+		buf_print(&s->self, s->uid ? "uid%u" : "root", (unsigned)s->uid);
+	user_free(&u);
+	return buf_view(&s->self);
+}
+
+int
+site_find_sender(struct site *s, const char *given, struct buf *sender)
+{
 	const char *why;
 
 	if (given) {
@@ -203,13 +214,8 @@ site_find_sender(const struct site *s, const char *given, struct buf *sender)
 		log_error("sender '%s': %s", given, why);
 		return EX_DATAERR;
 	}
-	if (s->self.name.len)
-		buf_str(&self, buf_view(&s->self.name));
-	else
-		buf_print(&self, s->self.uid ? "uid%u" : "root", (unsigned)s->self.uid);
-	if (addr_parse(buf_view(&self), sender, &why))
+	if (addr_parse(site_self(s), sender, &why))
 		buf_puts(sender, "postmaster");
-	buf_free(&self);
 	return EX_OK;
 }
 
@@ -384,5 +390,5 @@ site_free(struct site *s)
 	buf_free(&s->users_text);
 	buf_free(&s->path_text);
 	user_unload(&s->passwd);
-	user_free(&s->self);
+	buf_free(&s->self);
 }

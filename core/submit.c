@@ -271,7 +271,6 @@ print_envelope(struct intake *i, struct buf *out)
 		.header = i->header.facts,
 		.arrived = i->now,
 		.uid = i->sub->uid,
-		.login = i->sub->login,
 		.name = i->sub->name,
 		.sender = buf_view(&i->sender),
 		.notify = i->sub->notify,

@@ -66,22 +66,28 @@ has_uid(struct str line, const void *what)
 	return uid == *(const uid_t *)what;
 }
 
-void
-user_load(struct user_file *f)
+/* The file's text, once it has been read: without any where f->error says why. */
+static struct str
+text_of(struct user_file *f)
 {
-	*f = (struct user_file){0};
-	int rc = file_load("/etc/passwd", PASSWD_MAX, &f->text);
-	if (rc == 0 && f->text.len > 0)
-		return;
-	/* An empty one is what a power cut or a full disk left: nothing is known then. */
-	f->error = rc ? errno : ENODATA;
-	buf_free(&f->text);
+	if (f->known)
+		return buf_view(&f->text);
+	f->known = true;
+	if (file_load("/etc/passwd", PASSWD_MAX, &f->text)) {
+		f->error = errno;
+		buf_free(&f->text);
+	} else if (f->text.len == 0) {
+		/* What a power cut or a full disk left: nothing is known then. */
+		f->error = ENODATA;
+	}
+	return buf_view(&f->text);
 }
 
 void
 user_unload(struct user_file *f)
 {
 	buf_free(&f->text);
+	*f = (struct user_file){0};
 }
 
 /* Without the file: there is nobody else only where there is no such file. */
@@ -98,9 +104,9 @@ ourselves(const struct user_file *f, struct str name, struct user *u)
 }
 
 enum user_result
-user_by_name(const struct user_file *f, struct str name, struct user *u)
+user_by_name(struct user_file *f, struct str name, struct user *u)
 {
-	struct str text = buf_view(&f->text);
+	struct str text = text_of(f);
 
 	*u = (struct user){0};
 	if (f->error)
@@ -110,7 +116,7 @@ user_by_name(const struct user_file *f, struct str name, struct user *u)
 }
 
 enum user_result
-user_of_mail(const struct user_file *f, struct str name, struct user *u)
+user_of_mail(struct user_file *f, struct str name, struct user *u)
 {
 	enum user_result r = user_by_name(f, name, u);
 	size_t plus = str_find(name, '+');
@@ -126,16 +132,18 @@ user_of_mail(const struct user_file *f, struct str name, struct user *u)
 }
 
 enum user_result
-user_by_id(const struct user_file *f, uid_t uid, struct user *u)
+user_by_id(struct user_file *f, uid_t uid, struct user *u)
 {
+	struct str text = text_of(f);
+
 	*u = (struct user){0};
 	if (f->error)
 		return ourselves(f, (struct str){0}, u);
-	return find(buf_view(&f->text), has_uid, &uid, u) ? USER_FOUND : USER_UNKNOWN;
+	return find(text, has_uid, &uid, u) ? USER_FOUND : USER_UNKNOWN;
 }
 
 void
-user_without_rights(const struct user_file *f, struct str name, struct user *u)
+user_without_rights(struct user_file *f, struct str name, struct user *u)
 {
 	if (user_by_name(f, name, u) == USER_FOUND && u->uid != 0)
 		return;

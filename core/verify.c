@@ -12,7 +12,7 @@ is_local(void *ctx, struct str domain)
 }
 
 static int
-print_local(const struct site *site, const struct route *r, struct buf *out)
+print_local(struct site *site, const struct route *r, struct buf *out)
 {
 	const struct conf *c = &site->conf;
 	struct buf name = {0}, target = {0};
@@ -37,7 +37,7 @@ print_local(const struct site *site, const struct route *r, struct buf *out)
 }
 
 static int
-print_recipient(const struct site *site, struct str sender, struct str address, struct buf *out,
+print_recipient(struct site *site, struct str sender, struct str address, struct buf *out,
 		struct probe *where)
 {
 	struct route r = route_find(&site->conf, sender, address);
@@ -66,7 +66,7 @@ print_recipient(const struct site *site, struct str sender, struct str address, 
 }
 
 int
-verify_address(const struct site *site, struct str sender, struct str address, struct buf *out,
+verify_address(struct site *site, struct str sender, struct str address, struct buf *out,
 	       struct probe *where)
 {
 	struct alias_found found = {0};

@@ -10,7 +10,7 @@
  *	mtabox 2 00000341 000000012345 8u--
  *	header date from to mime type
  *	arrived 1795341234 86400123 5f3a9c0d11e2b3a4 1
- *	submitter 1000 alice
+ *	submitter 1000
  *	name Alice Liddell
  *	sender alice@router.example
  *	dsn RET=HDRS ENVID=q+2B1
@@ -57,7 +57,6 @@ struct envelope {
 	struct header_facts header;
 	struct stamp arrived;
 	uint32_t uid;            /* who called sendmail */
-	struct str login;        /* their name, may be empty */
 	struct str name;         /* full name for an added From, may be empty */
 	struct str sender;       /* "" is the null sender */
 	struct notify notify;    /* of the message */
@@ -68,7 +67,7 @@ struct envelope {
 /* The text form, into an empty *out: its head, then each recipient, then its end with the
  * empty line, which sets e->offset. e->rcpts are not looked at: whoever has thousands has them
  * in his own way. The first line is to be overwritten when length and text facts are known. Control
- * characters in login and name become blanks. A text over LIMIT_ENVELOPE is not one that
+ * characters in the name become blanks. A text over LIMIT_ENVELOPE is not one that
  * envelope_parse takes: the caller looks. */
 void envelope_print_head(const struct envelope *e, struct buf *out);
 void envelope_print_rcpt(const struct envelope_rcpt *r, struct buf *out);

@@ -9,7 +9,7 @@
 #include "site.h"
 
 struct session {
-	const struct site *site;
+	struct site *site;
 	struct spool *spool;
 	/* A message has been queued: whoever delivers may begin. */
 	void (*queued)(void *ctx);

@@ -38,8 +38,9 @@ struct site {
 	struct rewrite_users users;
 	struct buf users_text;
 	struct utsname machine;
+	uid_t uid;                           /* the real user's */
 	struct user_file passwd;
-	struct user self;                    /* the real user */
+	struct buf self;                     /* his name; empty: not looked up yet */
 	bool fatal;                          /* a complaint that concerns security */
 };
 
@@ -53,8 +54,11 @@ int site_load(struct site *s, const struct site_options *options);
 /* Opens the queue. EX_OK, or a status with the reason and the remedy said. */
 int site_open_spool(const struct site *s, struct spool *spool);
 
+/* The name of the user who called us; without one, "root" or "uid1000". */
+struct str site_self(struct site *s);
+
 /* The envelope sender: what was given, or who we are. EX_OK, or EX_DATAERR, said already. */
-int site_find_sender(const struct site *s, const char *given, struct buf *sender);
+int site_find_sender(struct site *s, const char *given, struct buf *sender);
 
 /* Loads the aliases file; a missing one is empty. complain may be NULL: then problems go
  * to the log. 0, or EX_TEMPFAIL, said already: it cannot be read. */

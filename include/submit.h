@@ -15,12 +15,11 @@
 struct submission {
 	const struct conf *conf;
 	const struct alias_file *aliases;
-	const struct user_file *passwd;
+	struct user_file *passwd;
 	const struct rewrite_users *users;
 	struct str sender;          /* canonical, not yet rewritten; "" is null */
 	struct str name;            /* -F, or "" */
 	uint32_t uid;
-	struct str login;
 	bool take_recipients;       /* -t */
 	bool dots;                  /* without -i */
 	bool mail_errors;           /* who does not exist is told of in a bounce, not here */

@@ -13,7 +13,7 @@
  * rewrite_sender makes it. EX_OK; EX_NOUSER where one of them does not exist on this device;
  * EX_TEMPFAIL where one's mail would wait in the queue until something is put right. Where
  * their mail leaves this device is added to *where. */
-int verify_address(const struct site *site, struct str sender, struct str address,
+int verify_address(struct site *site, struct str sender, struct str address,
 		   struct buf *out, struct probe *where);
 
 #endif

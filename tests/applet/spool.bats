@@ -30,7 +30,7 @@ check_journal() {
 	mtabox 2 $(printf '%08d %012d' $((size - 41)) 41) 8u--
 	header to
 	arrived
-	submitter $(id -u) $me
+	submitter $(id -u)
 	name Joe Q
 	sender joe@x.example
 	rcpt $me

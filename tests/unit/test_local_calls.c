@@ -56,12 +56,6 @@ sandbox_close(const int *keep, size_t count)
 	(void)count;
 }
 
-void
-user_load(struct user_file *f)
-{
-	*f = (struct user_file){0};
-}
-
 static enum user_result
 somebody(struct str name, struct user *u)
 {
@@ -72,7 +66,7 @@ somebody(struct str name, struct user *u)
 }
 
 enum user_result
-user_of_mail(const struct user_file *f, struct str name, struct user *u)
+user_of_mail(struct user_file *f, struct str name, struct user *u)
 {
 	(void)f;
 	*u = (struct user){0};
@@ -82,7 +76,7 @@ user_of_mail(const struct user_file *f, struct str name, struct user *u)
 }
 
 enum user_result
-user_by_id(const struct user_file *f, uid_t uid, struct user *u)
+user_by_id(struct user_file *f, uid_t uid, struct user *u)
 {
 	(void)f;
 	(void)uid;
@@ -90,7 +84,7 @@ user_by_id(const struct user_file *f, uid_t uid, struct user *u)
 }
 
 void
-user_without_rights(const struct user_file *f, struct str name, struct user *u)
+user_without_rights(struct user_file *f, struct str name, struct user *u)
 {
 	(void)f;
 	somebody(name, u);

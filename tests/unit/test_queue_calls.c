@@ -150,12 +150,6 @@ sandbox_close(const int *keep, size_t count)
 }
 
 void
-user_load(struct user_file *f)
-{
-	*f = (struct user_file){0};
-}
-
-void
 user_unload(struct user_file *f)
 {
 	(void)f;
@@ -173,7 +167,7 @@ kill(pid_t pid, int number)
 }
 
 enum user_result
-user_of_mail(const struct user_file *f, struct str name, struct user *u)
+user_of_mail(struct user_file *f, struct str name, struct user *u)
 {
 	(void)f;
 	while (bottomless && str_eq(name, str_of(bottomless))) {
@@ -186,14 +180,14 @@ user_of_mail(const struct user_file *f, struct str name, struct user *u)
 }
 
 enum user_result
-user_by_id(const struct user_file *f, uid_t uid, struct user *u)
+user_by_id(struct user_file *f, uid_t uid, struct user *u)
 {
 	(void)uid;
 	return user_of_mail(f, STR("nobody"), u);
 }
 
 void
-user_without_rights(const struct user_file *f, struct str name, struct user *u)
+user_without_rights(struct user_file *f, struct str name, struct user *u)
 {
 	user_of_mail(f, name, u);
 }

@@ -241,26 +241,25 @@ static void
 test_passwd(void **state)
 {
 	static const int troubles[] = {EIO, ENFILE, EACCES};
-	struct user_file f;
+	struct user_file f = {0};
 	struct user u;
 
 	(void)state;
-	user_load(&f);
 	assert_int_equal(user_by_name(&f, STR("root"), &u), USER_FOUND);
 	user_free(&u);
 	user_unload(&f);
 	refusal = ENOENT;
-	user_load(&f);
 	assert_int_equal(user_by_name(&f, STR("joe"), &u), USER_NO_FILE);
 	assert_int_equal(u.uid, geteuid());
 	user_free(&u);
+	user_unload(&f);
 	for (size_t i = 0; i < sizeof troubles / sizeof *troubles; i++) {
 		refusal = troubles[i];
-		user_load(&f);
 		assert_int_equal(user_by_name(&f, STR("root"), &u), USER_ERROR);
 		assert_int_equal(errno, troubles[i]);
 		assert_int_equal(u.name.len, 0);
 		assert_int_equal(user_by_id(&f, 0, &u), USER_ERROR);
+		user_unload(&f);
 	}
 }
 

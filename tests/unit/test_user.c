@@ -98,8 +98,6 @@ static void
 test_by_name(void **state)
 {
 	(void)state;
-	user_load(&file);
-	assert_int_equal(file.error, 0);
 	assert_int_equal(by_name("joe"), USER_FOUND);
 	is(9, 10, "joe", "/home/joe");
 	assert_int_equal(by_name("JOE"), USER_FOUND);
@@ -108,12 +106,30 @@ test_by_name(void **state)
 	assert_int_equal(by_name(""), USER_UNKNOWN);
 }
 
+/* Only when somebody is asked for, and once. */
+static void
+test_read_once(void **state)
+{
+	(void)state;
+	assert_false(file.known);
+	assert_int_equal(by_name("joe"), USER_FOUND);
+	assert_true(file.known);
+	passwd = "root:x:0:0:root:/root:";
+	open_error = EIO;
+	assert_int_equal(by_name("joe"), USER_FOUND);
+	user_unload(&file);
+	assert_int_equal(by_name("root"), USER_ERROR);
+	open_error = 0;
+	assert_int_equal(by_name("root"), USER_ERROR);
+	user_unload(&file);
+	assert_int_equal(by_name("joe"), USER_UNKNOWN);
+}
+
 /* Lines of another form are nobody; the next one of that name counts. */
 static void
 test_odd_lines(void **state)
 {
 	(void)state;
-	user_load(&file);
 	assert_int_equal(by_name("half"), USER_UNKNOWN);
 	assert_int_equal(by_name("huge"), USER_UNKNOWN);
 	assert_int_equal(by_name("no numbers here"), USER_UNKNOWN);
@@ -123,7 +139,6 @@ test_odd_lines(void **state)
 	assert_int_equal(user_by_id(&file, 12, &u), USER_UNKNOWN);
 	passwd = "odd:x:none:5::/odd:\nroot:x:0:0:root:/root:";
 	user_unload(&file);
-	user_load(&file);
 	assert_int_equal(user_by_id(&file, 0, &u), USER_FOUND);
 	is(0, 0, "root", "/root");
 }
@@ -132,7 +147,6 @@ static void
 test_by_id(void **state)
 {
 	(void)state;
-	user_load(&file);
 	assert_int_equal(user_by_id(&file, 9, &u), USER_FOUND);
 	is(9, 10, "joe", "/home/joe");
 	user_free(&u);
@@ -146,7 +160,6 @@ static void
 test_of_mail(void **state)
 {
 	(void)state;
-	user_load(&file);
 	assert_int_equal(of_mail("joe+list"), USER_FOUND);
 	is(9, 10, "joe", "/home/joe");
 	assert_int_equal(of_mail("ann+x"), USER_FOUND);
@@ -160,7 +173,6 @@ test_no_file(void **state)
 {
 	(void)state;
 	open_error = ENOENT;
-	user_load(&file);
 	assert_int_equal(by_name("joe"), USER_NO_FILE);
 	is(geteuid(), getegid(), "joe", "");
 	assert_int_equal(of_mail("joe+list"), USER_NO_FILE);
@@ -174,7 +186,6 @@ test_no_file(void **state)
 static void
 no_answer(int error)
 {
-	user_load(&file);
 	errno = 0;
 	assert_int_equal(by_name("joe"), USER_ERROR);
 	assert_int_equal(errno, error);
@@ -221,7 +232,6 @@ static void
 test_without_rights(void **state)
 {
 	(void)state;
-	user_load(&file);
 	user_without_rights(&file, STR("joe"), &u);
 	is(9, 10, "joe", "/home/joe");
 	user_free(&u);
@@ -237,7 +247,8 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(test_by_name), T(test_odd_lines), T(test_by_id), T(test_of_mail),
+		T(test_by_name),
+		T(test_read_once), T(test_odd_lines), T(test_by_id), T(test_of_mail),
 		T(test_no_file), T(test_no_answer), T(test_part_of_a_file),
 		T(test_without_rights),
 	};
