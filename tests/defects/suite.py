@@ -499,6 +499,9 @@ def main(arguments):
         write_table(HERE + "/TABLE.md", places, read_pairs(NOTICED), read_pairs(EQUIVALENT),
                     load(REACHED))
         return 0
+    if arguments[0] not in ("all", "rest", "record", "one"):
+        print(__doc__, file=sys.stderr)
+        return 64
     places = make_all()
     with multiprocessing.Pool(JOBS, begin_player) as pool:
         if arguments[0] == "one":
