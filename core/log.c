@@ -15,7 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATIENCE_MS = 1000 }; /* with who should read standard error */
+enum {
+	PATIENCE_MS = 1000, /* with who should read standard error */
+	PREFIX = 192,       /* what stands before a line's text, and a NUL */
+};
 
 enum sink_kind { SINK_NONE, SINK_FILE, SINK_SYSLOG, SINK_KERNEL, SINK_STDERR };
 
@@ -153,20 +156,20 @@ log_renew(const char *path)
 }
 
 static int
-emit(int fd, const char *line, size_t len)
+emit(int fd, struct str line)
 {
 	ssize_t n;
 
-	while ((n = write(fd, line, len)) < 0 && errno == EINTR)
+	while ((n = write(fd, line.ptr, line.len)) < 0 && errno == EINTR)
 		;
 	return n < 0 ? -1 : 0;
 }
 
 /* To the log. A daemon that was started anew has another socket. */
 static void
-keep(const char *line, size_t len)
+keep(struct str line)
 {
-	if (out.fd >= 0 && (emit(out.fd, line, len) == 0 || errno == EAGAIN))
+	if (out.fd >= 0 && (emit(out.fd, line) == 0 || errno == EAGAIN))
 		return;
 	if (out.kind != SINK_SYSLOG)
 		return;
@@ -174,7 +177,7 @@ keep(const char *line, size_t len)
 		close(out.fd);
 	out.fd = open_syslog();
 	if (out.fd >= 0)
-		emit(out.fd, line, len);
+		emit(out.fd, line);
 }
 
 /* Does anybody read standard error? What he has no room for is dropped, or the queue would stand
@@ -189,61 +192,86 @@ is_read(void)
 	return !out.unread;
 }
 
-/* What stands before the text for this sink: "<22>", date and host as syslog's files have them,
- * or nothing; then "tag/role[pid]: ". */
+static void
+make_printable(char *text, size_t n)
+{
+	for (size_t at = 0; (at += str_printables((struct str){text + at, n - at})) < n;)
+		text[at++] = '?';
+}
+
+/* What stands before the text: "<22>", date and host as syslog's files have them, or nothing;
+ * then "tag/role[pid]: ". The tag is the caller's: of any length, of any bytes. */
 static size_t
-prefix(char *dst, size_t cap, enum log_level level)
+prefix(char *dst, enum sink_kind kind, enum log_level level)
 {
 	long pid = (long)gettid(); /* the same, and known to the C library */
 
-	switch (out.kind) {
+	switch (kind) {
 	case SINK_FILE: {
 		struct calendar c = calendar_at(time(NULL));
-		return fmt_print(dst, cap, "%04lld-%02u-%02uT%02u:%02u:%02uZ %s %s/%s[%ld]: ",
+		return fmt_print(dst, PREFIX, "%04lld-%02u-%02uT%02u:%02u:%02uZ %s %.64s/%s[%ld]: ",
 				 (long long)c.year, c.month, c.day, c.hour, c.minute, c.second,
 				 out.host, out.tag, out.role, pid);
 	}
 	case SINK_SYSLOG:
 	case SINK_KERNEL:
-		return fmt_print(dst, cap, "<%u>%s/%s[%ld]: ", priority[level], out.tag,
+		return fmt_print(dst, PREFIX, "<%u>%.64s/%s[%ld]: ", priority[level], out.tag,
 				 out.role, pid);
 	default:
-		return fmt_print(dst, cap, "%s: ", out.name);
+		return fmt_print(dst, PREFIX, "%.64s: ", out.name);
 	}
+}
+
+/* space's first PREFIX bytes are for the prefix, and n bytes of text stand behind them: the line
+ * of both. */
+static struct str
+join(char *space, size_t n, enum sink_kind kind, enum log_level level)
+{
+	size_t len = prefix(space, kind, level);
+	char *line = space + PREFIX - len;
+
+	memmove(line, space, len);
+	make_printable(line, len);
+	return (struct str){line, len + n};
+}
+
+/* Its length, which is below LIMIT_LOG_LINE. */
+static size_t
+print_text(char text[LIMIT_LOG_LINE], int err, const char *fmt, va_list ap)
+{
+	size_t cap = LIMIT_LOG_LINE, n = fmt_vprint(text, cap, fmt, ap), flen = strlen(fmt);
+
+	if (flen > 0 && fmt[flen - 1] == ':' && n < cap)
+		n += fmt_print(text + n, cap - n, " %s", strerror(err));
+	if (n >= cap) {
+		memcpy(text + cap - 4, "...", 4);
+		n = cap - 1;
+	}
+	make_printable(text, n);
+	return n;
 }
 
 static void
 log_vprint(enum log_level level, const char *fmt, va_list ap)
 {
-	char text[LIMIT_LOG_LINE], line[LIMIT_LOG_LINE + 128];
-	int err = errno;
-	size_t n = fmt_vprint(text, sizeof text, fmt, ap);
-	size_t flen = strlen(fmt);
-
-	if (flen > 0 && fmt[flen - 1] == ':' && n < sizeof text)
-		n += fmt_print(text + n, sizeof text - n, " %s", strerror(err));
-	if (n >= sizeof text) {
-		memcpy(text + sizeof text - 4, "...", 4);
-		n = sizeof text - 1;
-	}
-	for (size_t at = 0; (at += str_printables((struct str){text + at, n - at})) < n;)
-		text[at++] = '?';
-
+	char space[PREFIX + LIMIT_LOG_LINE], *text = space + PREFIX;
 	bool person = out.verbose || (level >= LOG_WARN && !out.detached);
+	int err = errno;
+
+	if (level == LOG_DEBUG && !person && out.session < 0)
+		return;
+	size_t n = print_text(text, err, fmt, ap);
+	text[n] = '\n';
 	if (out.kind == SINK_NONE && level > LOG_DEBUG)
 		log_open(NULL);
-	if (level > LOG_DEBUG && out.kind != SINK_STDERR) {
-		size_t len = prefix(line, sizeof line, level);
-		len += fmt_print(line + len, sizeof line - len, "%s%s", text,
-				 out.kind == SINK_FILE ? "\n" : "");
-		keep(line, len);
-	}
+	if (level > LOG_DEBUG && out.kind != SINK_STDERR)
+		keep(join(space, n + (out.kind == SINK_FILE), out.kind, level));
 	if (person || out.session >= 0) {
-		size_t len = fmt_print(line, sizeof line, "%s: %s\n", out.name, text);
+		struct str line = join(space, n + 1, SINK_STDERR, level);
 		if (person && is_read())
-			emit(STDERR_FILENO, line, len);
+			emit(STDERR_FILENO, line);
 		if (out.session >= 0)
-			emit(out.session, line, len);
+			emit(out.session, line);
 	}
 	errno = err;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "fmt.h"
+#include "limit.h"
 #include "log.h"
 
 #include <setjmp.h>
@@ -164,6 +165,78 @@ test_file_rotated(void **state)
 	expect_lines(old, 3);
 }
 
+/* A tag is who called us's. */
+static void
+test_any_tag(void **state)
+{
+	char tag[5000], want[200], text[4000];
+
+	(void)state;
+	memset(tag, 'x', sizeof tag - 1);
+	tag[sizeof tag - 1] = '\0';
+	tag[1] = '\n';
+	log_tag(tag);
+	int fd = start_daemon();
+	assert_int_equal(log_open(NULL), 0);
+	fmt_print(want, sizeof want, "<22>x?%.62s/mtabox[%d]: one", tag + 2, (int)getpid());
+	log_info("one");
+	expect_heard(fd, want);
+	close(fd);
+	assert_int_equal(log_open(file), 0);
+	assert_int_equal(log_session(old), 0);
+	log_info("two");
+	expect_lines(file, 1);
+	fmt_print(want, sizeof want, "x?%.62s: two\n", tag + 2);
+	fd = open(old, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, sizeof text);
+	close(fd);
+	assert_int_equal(n, strlen(want));
+	assert_memory_equal(text, want, strlen(want));
+	log_session(NULL);
+	log_tag("mtabox");
+}
+
+/* Text as long as it may be, and longer, for each kind of sink. */
+static void
+test_long_text(void **state)
+{
+	char text[2 * LIMIT_LOG_LINE], line[2 * LIMIT_LOG_LINE];
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	assert_int_equal(log_open(file), 0);
+	for (int len = LIMIT_LOG_LINE - 2; len <= LIMIT_LOG_LINE + 1; len++) {
+		log_info("%.*s", len, text);
+		int fd = open(file, O_RDWR | O_CLOEXEC);
+		ssize_t n = read(fd, line, sizeof line);
+		assert_int_equal(ftruncate(fd, 0), 0);
+		close(fd);
+		assert_true(n > LIMIT_LOG_LINE);
+		assert_int_equal(line[n - 1], '\n');
+		const char *shown = strstr(line, ": ") + 2;
+		bool cut = len >= LIMIT_LOG_LINE;
+		assert_int_equal(line + n - 1 - shown, cut ? LIMIT_LOG_LINE - 1 : len);
+		assert_int_equal(line[n - 2], cut ? '.' : 'x');
+	}
+}
+
+/* Debug lines are for who asks for details. */
+static void
+test_debug(void **state)
+{
+	(void)state;
+	assert_int_equal(log_open(file), 0);
+	errno = EBADF;
+	log_debug("one");
+	assert_int_equal(errno, EBADF);
+	expect_lines(file, 0);
+	assert_int_equal(log_session(old), 0);
+	log_debug("two");
+	expect_lines(file, 0);
+	expect_lines(old, 1);
+	log_session(NULL);
+}
+
 /* From no log at all to a daemon's, and from a file to it. */
 static void
 test_log_comes_later(void **state)
@@ -239,6 +312,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_daemon_started_anew, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_rotated, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_any_tag, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_long_text, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_debug, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_log_comes_later, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_nobody_reads, set_up, tear_down),
 	};
