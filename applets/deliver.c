@@ -189,8 +189,8 @@ deliver_now(const struct invocation *in, struct site *site)
 int
 deliver_main(int argc, char **argv)
 {
-	static struct invocation in;
-	static struct site site;
+	struct invocation in = {0};
+	struct site site;
 	struct args args;
 	const char *value;
 	int letter, status;

@@ -527,7 +527,7 @@ run(struct job *j)
 static int
 load_and_run(struct job *j, const struct site_options *options)
 {
-	static struct site site;
+	struct site site;
 	int status = site_load(&site, options);
 
 	/* A configuration with which nothing is sent is the best reason to look. */
@@ -609,7 +609,7 @@ take_option(struct job *j, int letter, const char *value)
 int
 mailq_main(int argc, char **argv)
 {
-	static struct site_options options;
+	struct site_options options = {0};
 	struct job j = {.verb = verbs};
 	const char **ids = buf_array(NULL, (size_t)argc, sizeof *ids);
 	struct args args;

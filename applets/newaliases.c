@@ -27,8 +27,8 @@ complain(void *ctx, unsigned line, const char *what, struct str piece)
 int
 newaliases_main(int argc, char **argv)
 {
-	static struct site_options options;
-	static struct site site;
+	struct site_options options = {0};
+	struct site site;
 	struct args args;
 	struct buf out = {0};
 	const char *value;

@@ -291,10 +291,9 @@ _Noreturn void
 relay_run(const struct conf *c, const struct destination *to, const struct outage_list *dead,
 	  struct worker_link *runner)
 {
-	static struct relay r;
+	struct relay r = {.runner = runner};
 	struct outcome why;
 
-	r.runner = runner;
 	r.talk.config.verdict = on_verdict;
 	r.talk.config.finished = on_finished;
 	r.talk.config.ctx = r.talk.ctx = &r;
