@@ -27,11 +27,15 @@ enum {
 	GROWN = 512,
 };
 
+/* Common variables stand behind all others, libc's too: what is in use of the space begins in
+ * the page where those end. (The optimiser would make a plain one again of it, unless it is used.) */
+_Alignas(max_align_t) char buf_space[FIRST_MEMORY + sizeof(struct piece)]
+	__attribute__((common, used));
+
 static struct {
-	_Alignas(max_align_t) char space[FIRST_MEMORY + sizeof(struct piece)];
-	size_t used;
+	char *next;
 	struct piece *top; /* NULL: there is none */
-} first;
+} first = {buf_space, NULL};
 
 static struct piece *
 piece_of(void *p)
@@ -42,19 +46,19 @@ piece_of(void *p)
 static bool
 is_first(const void *p)
 {
-	return (uintptr_t)p - (uintptr_t)first.space < sizeof first.space;
+	return (uintptr_t)p - (uintptr_t)buf_space < sizeof buf_space;
 }
 
 static void *
 take_first(size_t len)
 {
-	struct piece *p = (struct piece *)(void *)(first.space + first.used);
-	size_t room = sizeof first.space - first.used;
+	struct piece *p = (struct piece *)(void *)first.next;
+	size_t room = (size_t)(buf_space + sizeof buf_space - first.next);
 
 	if (len > room || room - len < sizeof *p + STEP)
 		return NULL;
 	*p = (struct piece){len, first.top};
-	first.used += (sizeof *p + len + STEP - 1) / STEP * STEP;
+	first.next += (sizeof *p + len + STEP - 1) / STEP * STEP;
 	first.top = p;
 	return p->bytes;
 }
@@ -65,7 +69,7 @@ give_back_first(struct piece *p)
 {
 	p->len = SIZE_MAX;
 	for (; first.top && first.top->len == SIZE_MAX; first.top = first.top->below)
-		first.used = (size_t)((char *)first.top - first.space);
+		first.next = (char *)first.top;
 }
 
 static void *

@@ -70,7 +70,7 @@ test_pieces(void **state)
 		check(n);
 		buf_release(pieces[n].bytes);
 	}
-	assert_int_equal(first.used, 0);
+	assert_ptr_equal(first.next, buf_space);
 	assert_null(first.top);
 }
 
@@ -85,11 +85,11 @@ test_the_end(void **state)
 		all = buf_array(NULL, len, 1);
 		memset(all, 1, len);
 		one = buf_array(NULL, 1, 1);
-		assert_true(first.used <= sizeof first.space);
-		assert_true(!is_first(all) || all + len <= first.space + sizeof first.space);
+		assert_true(first.next <= buf_space + sizeof buf_space);
+		assert_true(!is_first(all) || all + len <= buf_space + sizeof buf_space);
 		buf_release(all);
 		buf_release(one);
-		assert_int_equal(first.used, 0);
+		assert_ptr_equal(first.next, buf_space);
 	}
 	buf_release(NULL);
 }
@@ -104,11 +104,11 @@ test_top(void **state)
 	assert_ptr_equal(buf_array(top, 1000, 1), top);
 	buf_release(low);
 	char *lower = buf_array(top, 900, 1);
-	assert_true(lower <= low && lower >= first.space);
+	assert_true(lower <= low && lower >= buf_space);
 	for (size_t i = 0; i < 100; i++)
 		assert_int_equal(lower[i], 7);
 	buf_release(lower);
-	assert_int_equal(first.used, 0);
+	assert_ptr_equal(first.next, buf_space);
 }
 
 int
