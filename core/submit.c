@@ -12,7 +12,8 @@
 #include <sysexits.h>
 
 enum {
-	CHUNK = 8 << 10, /* read at a time */
+	SHORT = 2 << 10, /* read first: most messages are no longer, and make do with little stack */
+	CHUNK = 8 << 10, /* read at a time from then on */
 	PLAIN = 1 << 10, /* settled at a time */
 	OUT = 16 << 10,  /* written at a time: a message of that size needs no second look at its start */
 };
@@ -508,11 +509,10 @@ submit_commit(struct intake *i, char id[SPOOL_ID + 1])
 	return status;
 }
 
-int
-submit(struct submission *sub, int fd, struct spool *spool, char id[SPOOL_ID + 1],
-       struct buf *why)
+/* What comes behind the first SHORT bytes. Inline, its stack would be a short message's too. */
+__attribute__((noinline)) static int
+take_rest(struct intake *i, int fd)
 {
-	struct intake *i = submit_open(sub, spool, why);
 	struct reader in;
 	struct str piece;
 	char space[CHUNK];
@@ -521,6 +521,25 @@ submit(struct submission *sub, int fd, struct spool *spool, char id[SPOOL_ID + 1
 	reader_init(&in, fd, space, sizeof space);
 	while ((more = reader_bytes(&in, &piece)) > 0 && submit_feed(i, piece))
 		;
+	return more;
+}
+
+int
+submit(struct submission *sub, int fd, struct spool *spool, char id[SPOOL_ID + 1],
+       struct buf *why)
+{
+	struct intake *i = submit_open(sub, spool, why);
+	struct reader in;
+	struct str piece;
+	char space[SHORT];
+	int more;
+
+	reader_init(&in, fd, space, sizeof space);
+	while ((more = reader_bytes(&in, &piece)) > 0 && submit_feed(i, piece))
+		if (piece.len == sizeof space) {
+			more = take_rest(i, fd);
+			break;
+		}
 	if (more >= 0)
 		return submit_commit(i, id);
 	why->len = 0;
