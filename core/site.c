@@ -35,6 +35,7 @@ site_take_option(struct site_options *o, int letter, const char *value)
 	case 'O':
 		if (o->settings == SITE_SETTINGS)
 			die(EX_USAGE, "too many -O options at -O %s", value);
+		o->setting = buf_array(o->setting, o->settings + 1, sizeof *o->setting);
 		o->setting[o->settings++] = str_of(value);
 		return true;
 	default:

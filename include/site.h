@@ -20,7 +20,7 @@ enum { SITE_SETTINGS = 64 }; /* -O on one command line */
 
 struct site_options {
 	const char *conf_path;               /* -C, or NULL */
-	struct str setting[SITE_SETTINGS];   /* -O key=value */
+	struct str *setting;                 /* -O key=value */
 	size_t settings;
 	const char *log_tag;                 /* -L, or NULL */
 };
