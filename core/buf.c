@@ -128,18 +128,25 @@ buf_wipe(struct buf *b)
 	buf_free(b);
 }
 
+/* Not in buf_room itself: mostly there is room. */
+__attribute__((noinline)) static void
+grow(struct buf *b, size_t len)
+{
+	size_t cap = b->cap ? b->cap : 64;
+
+	if (len > SIZE_MAX / 2 - b->len)
+		die(EX_TEMPFAIL, "out of memory");
+	while (cap < b->len + len)
+		cap += cap / 2;
+	b->ptr = buf_array(b->ptr, cap, 1);
+	b->cap = cap;
+}
+
 char *
 buf_room(struct buf *b, size_t len)
 {
-	if (len > SIZE_MAX / 2 - b->len)
-		die(EX_TEMPFAIL, "out of memory");
-	size_t need = b->len + len, cap = b->cap ? b->cap : 64;
-	if (need > b->cap) {
-		while (cap < need)
-			cap += cap / 2;
-		b->ptr = buf_array(b->ptr, cap, 1);
-		b->cap = cap;
-	}
+	if (len > b->cap - b->len)
+		grow(b, len);
 	return b->ptr + b->len;
 }
 

@@ -38,9 +38,11 @@ put_text(struct sink *s, const struct spec *sp, const char *text, size_t len)
 {
 	size_t blanks = sp->width > len ? sp->width - len : 0;
 
-	pad(s, ' ', sp->left ? 0 : blanks);
+	if (blanks > 0 && !sp->left)
+		pad(s, ' ', blanks);
 	put(s, text, len);
-	pad(s, ' ', sp->left ? blanks : 0);
+	if (blanks > 0 && sp->left)
+		pad(s, ' ', blanks);
 }
 
 static void
