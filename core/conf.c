@@ -997,9 +997,14 @@ conf_mailbox(const struct conf *c, struct str user, struct buf *target)
 bool
 conf_is_local(const struct conf *c, struct str domain)
 {
-	static const char own[] = "localhost localhost.localdomain [::1] [ipv6:::1]";
+	static const char *const own[] = {
+		"localhost", "localhost.localdomain", "[::1]", "[ipv6:::1]",
+	};
 
-	if (domain.len == 0 || is_in(domain, str_of(own)) || str_starts(domain, STR("[127.")))
+	for (size_t n = 0; n < sizeof own / sizeof *own; n++)
+		if (str_is(domain, own[n]))
+			return true;
+	if (domain.len == 0 || str_starts(domain, STR("[127.")))
 		return true;
 	return !c->nullclient && (str_is(domain, c->mailname) ||
 				  is_in(domain, str_of(c->local_domains)));
