@@ -68,8 +68,12 @@ print_header_facts(const struct header_facts *facts, struct buf *out)
 static void
 print_words(struct str words, struct buf *out)
 {
-	for (size_t i = 0; i < words.len; i++)
-		buf_putc(out, str_is_control(words.ptr[i]) ? ' ' : words.ptr[i]);
+	size_t i = out->len;
+
+	buf_str(out, words);
+	for (; i < out->len; i++)
+		if (str_is_control(out->ptr[i]))
+			out->ptr[i] = ' ';
 }
 
 static void

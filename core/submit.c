@@ -287,11 +287,9 @@ print_envelope(struct intake *i, struct buf *out)
 static void
 note_rewritten(struct text_facts *facts, struct str fields)
 {
-	for (uint64_t n = 0, line = 0; n < fields.len; n++) {
-		facts->eightbit |= (unsigned char)fields.ptr[n] > 127;
-		line = fields.ptr[n] == '\n' ? 0 : line + 1;
-		facts->long_line |= line > LIMIT_WIRE_LINE;
-	}
+	facts->eightbit |= !str_is_ascii(fields);
+	while (fields.len > 0)
+		facts->long_line |= str_cut(&fields, '\n').len > LIMIT_WIRE_LINE;
 }
 
 /* What could not be read back must not be taken: aliases, rewriting and the configuration have

@@ -81,25 +81,26 @@ is_plain(size_t word)
 static struct str
 find_run(struct str s, bool *eightbit, bool *nul)
 {
-	size_t n = 0, word;
+	size_t n = 0, end, word;
 
 	*eightbit = *nul = false;
-	while (n < s.len) {
-		unsigned char c = (unsigned char)s.ptr[n];
+	for (; n < s.len; n = end) {
+		end = s.len;
 		if (s.len - n >= sizeof word) {
+			end = n + sizeof word;
 			memcpy(&word, s.ptr + n, sizeof word);
-			if (is_plain(word)) {
-				n += sizeof word;
+			if (is_plain(word))
 				continue;
-			}
 		}
-		if (c == '\n' || c == '\r')
-			break;
-		*eightbit |= c > 127;
-		*nul |= c == '\0';
-		n++;
+		for (; n < end; n++) {
+			unsigned char c = (unsigned char)s.ptr[n];
+			if (c == '\n' || c == '\r')
+				return str_upto(s, n);
+			*eightbit |= c > 127;
+			*nul |= c == '\0';
+		}
 	}
-	return str_upto(s, n);
+	return s;
 }
 
 /* Copies up to max bytes that need no thought. */
