@@ -131,6 +131,24 @@ check_journal() {
 }
 
 # The other end of a pipe, terminal or socket may have made it so.
+@test "lengths around what is read at a time; a dot ends the message there, too" {
+	mkfifo "$S/input"
+	exec 9<>"$S/input"
+	for length in 2047 2048 2049 4096 10239 10240 10241; do
+		printf 'Subject: x\n\n%0*d\n' $((length - 13)) 7 >"$S/text"
+		same "$(stat -c %s "$S/text")" "$length"
+		expect 0 sendmail -odq -i "$me" <"$S/text"
+		tail -c "$length" "$(message)" | cmp - "$S/text"
+		rm "$(message)"
+		# Whoever holds the pipe open may have more to say, but not to us.
+		{ head -c $((length - 3)) "$S/text"; printf '\n.\n'; } | head -c "$length" >&9
+		expect 0 timeout 60 "$MTABOX" sendmail -C "$conf" -odq "$me" <"$S/input"
+		tail -c $((length - 2)) "$(message)" | cmp - <(head -c $((length - 3)) "$S/text"; echo)
+		rm "$(message)"
+	done
+	exec 9>&-
+}
+
 @test "standard input and output that do not block" {
 	expect 0 /usr/bin/python3 -ISB - "$MTABOX" "$conf" "$me" <<-'EOF'
 	import os, subprocess, sys

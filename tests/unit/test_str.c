@@ -26,6 +26,26 @@ test_cut_and_trim(void **state)
 }
 
 static void
+test_case(void **state)
+{
+	(void)state;
+	for (int a = 1; a < 256; a++)
+		for (int b = 1; b < 256; b++) {
+			char x[] = {(char)a, '\0'}, y[] = {(char)b, '\0'};
+			bool same = str_lower(x[0]) == str_lower(y[0]);
+			assert_int_equal(str_is((struct str){x, 1}, y), same);
+			assert_int_equal(str_ieq((struct str){x, 1}, (struct str){y, 1}), same);
+		}
+	assert_true(str_is(STR("Mail"), "mAIL"));
+	assert_false(str_is(STR("mail"), "mails"));
+	assert_false(str_is(STR("mails"), "mail"));
+	assert_false(str_is(STR("m\0"), "m"));
+	assert_false(str_is(STR("mail"), NULL));
+	assert_false(str_is(STR(""), NULL));
+	assert_true(str_is(STR(""), ""));
+}
+
+static void
 test_number(void **state)
 {
 	uint64_t v;
@@ -98,6 +118,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cut_and_trim),
+		cmocka_unit_test(test_case),
 		cmocka_unit_test(test_number),
 		cmocka_unit_test(test_printables),
 		cmocka_unit_test(test_format),
