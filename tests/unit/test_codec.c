@@ -107,6 +107,20 @@ test_base32_sorts(void **state)
 	assert_int_equal(codec_unbase32(STR("")), 0);
 }
 
+/* As it is defined. */
+static uint32_t
+crc32_by_bits(uint32_t before, struct str in)
+{
+	uint32_t crc = ~before;
+
+	for (size_t i = 0; i < in.len; i++) {
+		crc ^= (unsigned char)in.ptr[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+	}
+	return ~crc;
+}
+
 static void
 test_crc32(void **state)
 {
@@ -114,14 +128,25 @@ test_crc32(void **state)
 	assert_int_equal(codec_crc32(0, STR("")), 0);
 	assert_int_equal(codec_crc32(0, STR("123456789")), 0xcbf43926);
 	assert_int_equal(codec_crc32(0, STR("\377\0\200")), 0xac616edf);
-	/* Each half byte at each of the two places. */
+	/* Each pair of bytes at each place of the longest step and of what is left behind it, from
+	 * an address of any kind. */
 	for (unsigned n = 0; n < 1 << 16; n++) {
-		uint32_t crc = 0xffffffff;
-		char pair[] = {(char)(n & 255), (char)(n >> 8)};
-		crc ^= n;
-		for (int bit = 0; bit < 16; bit++)
-			crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-		assert_int_equal(codec_crc32(0, (struct str){pair, 2}), ~crc);
+		char bytes[24] = {0};
+		size_t at = n % 15, len = at + 2 + n % 7;
+		bytes[at + 1] = (char)(n & 255);
+		bytes[at + 2] = (char)(n >> 8);
+		struct str text = {bytes + 1, len};
+		assert_int_equal(codec_crc32(n, text), crc32_by_bits(n, text));
+	}
+	for (size_t len = 0; len < 64; len++) {
+		char bytes[64];
+		for (size_t i = 0; i < len; i++)
+			bytes[i] = (char)(7 * i + len * len);
+		struct str text = {bytes, len};
+		uint32_t whole = crc32_by_bits(0, text);
+		for (size_t cut = 0; cut <= len; cut++)
+			assert_int_equal(codec_crc32(codec_crc32(0, str_upto(text, cut)),
+						     str_from(text, cut)), whole);
 	}
 }
 
