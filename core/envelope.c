@@ -148,11 +148,10 @@ envelope_is_address(struct str s)
 static bool
 take_line(struct str *rest, struct str keyword, struct str *value)
 {
-	struct str tail = str_from(*rest, keyword.len);
-	size_t end = 0;
-
 	if (!str_starts(*rest, keyword))
 		return false;
+	struct str tail = str_from(*rest, keyword.len);
+	size_t end = str_plain(tail);
 	while (end < tail.len && !str_is_control(tail.ptr[end]))
 		end++;
 	if (end == tail.len || tail.ptr[end] != '\n')
@@ -171,7 +170,7 @@ take_facts(struct str *value, const struct word *words, size_t count, void *fact
 	for (size_t i = 0; i < count && value->len > 0; i++) {
 		struct str rest = *value, word = str_cut(&rest, ' ');
 		struct str name = str_cut(&word, '=');
-		if (!str_eq(name, str_of(words[i].name)))
+		if (!str_same(name, words[i].name))
 			continue;
 		*fact(facts, &words[i]) = !str_eq(word, STR("0"));
 		*value = rest;
@@ -210,8 +209,8 @@ take_first(struct str *rest, uint64_t *offset, uint64_t *length, struct str *fla
 {
 	return (take_line(rest, STR(version), flags) ||
 		take_line(rest, STR("mtabox 1 message"), flags)) &&
-	       !str_number(str_cut(flags, ' '), LIMIT_ENVELOPE, offset) &&
-	       !str_number(str_cut(flags, ' '), INT64_MAX / 2, length);
+	       !str_cut_number(flags, ' ', LIMIT_ENVELOPE, offset) &&
+	       !str_cut_number(flags, ' ', INT64_MAX / 2, length);
 }
 
 int
@@ -240,7 +239,7 @@ parse_submitter(struct str value, struct envelope *e)
 {
 	uint64_t uid;
 
-	if (str_number(str_cut(&value, ' '), UINT32_MAX, &uid))
+	if (str_cut_number(&value, ' ', UINT32_MAX, &uid))
 		return false;
 	e->uid = (uint32_t)uid;
 	return str_find(value, ' ') == value.len;

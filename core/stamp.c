@@ -36,36 +36,53 @@ static bool
 take_signed(struct str *in, int64_t *value)
 {
 	bool negative = in->len > 0 && in->ptr[0] == '-';
-	size_t start = negative, n = start;
-	int64_t v = 0;
+	uint64_t v;
 
-	for (; n < in->len && in->ptr[n] != ' '; n++) {
-		unsigned digit = (unsigned char)in->ptr[n] - '0';
-		if (digit > 9 || v > INT64_MAX / 40)
-			return false;
-		v = v * 10 + digit;
-	}
-	*value = negative ? -v : v;
-	*in = str_from(*in, n + 1);
-	return n > start && v <= INT64_MAX / 4;
+	*in = str_from(*in, negative);
+	if (str_cut_number(in, ' ', INT64_MAX / 4, &v))
+		return false;
+	*value = negative ? -(int64_t)v : (int64_t)v;
+	return true;
+}
+
+static bool
+is_end(struct str s, size_t at)
+{
+	return at == s.len || s.ptr[at] == ' ';
 }
 
 /* 16 digits, in lower case. */
 static bool
 take_hex(struct str *in, uint64_t *value)
 {
-	size_t n = 0;
+	struct str digits = str_upto(*in, 16);
+	uint64_t v = 0;
 
-	*value = 0;
-	for (; n < in->len && in->ptr[n] != ' '; n++) {
-		unsigned digit = (unsigned char)in->ptr[n] - '0';
-		unsigned letter = (unsigned char)in->ptr[n] - 'a';
-		if (digit > 9 && letter > 5)
-			return false;
-		*value = *value << 4 | (digit > 9 ? letter + 10 : digit);
+	for (size_t n = 0; n < digits.len; n++) {
+		unsigned digit = (unsigned char)digits.ptr[n] - '0';
+		if (digit > 9) {
+			digit -= 'a' - '0';
+			if (digit > 5)
+				return false;
+			digit += 10;
+		}
+		v = v << 4 | digit;
 	}
-	*in = str_from(*in, n + 1);
-	return n == 16;
+	if (digits.len < 16 || !is_end(*in, 16))
+		return false;
+	*value = v;
+	*in = str_from(*in, 17);
+	return true;
+}
+
+static bool
+take_flag(struct str *in, bool *value)
+{
+	if (in->len == 0 || (in->ptr[0] & ~1) != '0' || !is_end(*in, 1))
+		return false;
+	*value = in->ptr[0] & 1;
+	*in = str_from(*in, 2);
+	return true;
 }
 
 int
@@ -74,11 +91,7 @@ stamp_parse(struct str *in, struct stamp *s)
 	struct str rest = *in;
 
 	if (!take_signed(&rest, &s->wall) || !take_signed(&rest, &s->boot) ||
-	    !take_hex(&rest, &s->boot_id))
-		return -1;
-	struct str believable = str_cut(&rest, ' ');
-	s->believable = str_eq(believable, STR("1"));
-	if (!s->believable && !str_eq(believable, STR("0")))
+	    !take_hex(&rest, &s->boot_id) || !take_flag(&rest, &s->believable))
 		return -1;
 	*in = rest;
 	return 0;

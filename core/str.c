@@ -41,6 +41,17 @@ str_eq(struct str a, struct str b)
 }
 
 bool
+str_same(struct str s, const char *z)
+{
+	size_t n = 0;
+
+	/* In tables of words most differ in the first letter: no look for an end before that. */
+	while (n < s.len && z[n] && s.ptr[n] == z[n])
+		n++;
+	return n == s.len && z[n] == '\0';
+}
+
+bool
 str_ieq(struct str a, struct str b)
 {
 	return a.len == b.len && str_istarts(a, b);
@@ -63,7 +74,6 @@ str_is(struct str s, const char *z)
 
 	if (!z)
 		return false;
-	/* In tables of names most differ in the first letter: no look for an end before that. */
 	while (n < s.len && z[n] && is_same(s.ptr[n], z[n]))
 		n++;
 	return n == s.len && z[n] == '\0';
@@ -72,7 +82,12 @@ str_is(struct str s, const char *z)
 bool
 str_starts(struct str s, struct str prefix)
 {
-	return s.len >= prefix.len && str_eq(str_upto(s, prefix.len), prefix);
+	size_t n = 0;
+
+	/* Mostly it does not, from the first letter on. */
+	while (n < prefix.len && n < s.len && s.ptr[n] == prefix.ptr[n])
+		n++;
+	return n == prefix.len;
 }
 
 bool
@@ -111,15 +126,14 @@ str_upto(struct str s, size_t len)
 struct str
 str_cut(struct str *s, char c)
 {
+	struct str in = *s;
 	size_t at = 0;
 
 	/* Words are short: a call costs more than to look. */
-	while (at < s->len && s->ptr[at] != c)
+	while (at < in.len && in.ptr[at] != c)
 		at++;
-	struct str before = {s->ptr, at};
-
-	*s = str_from(*s, at + 1);
-	return before;
+	*s = str_from(in, at + 1);
+	return (struct str){in.ptr, at};
 }
 
 static bool
@@ -141,19 +155,27 @@ str_trim(struct str s)
 int
 str_number(struct str s, uint64_t max, uint64_t *value)
 {
-	uint64_t v = 0;
+	/* Behind a number there is no digit: nothing may be there. */
+	return str_cut_number(&s, '0', max, value);
+}
 
-	if (s.len == 0)
-		return -1;
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned digit = (unsigned char)s.ptr[i] - '0';
-		if (digit > 9 || v > UINT64_MAX / 10 || v * 10 > UINT64_MAX - digit)
+int
+str_cut_number(struct str *s, char c, uint64_t max, uint64_t *value)
+{
+	const uint64_t most = UINT64_MAX / 10;
+	struct str in = *s;
+	uint64_t v = 0;
+	size_t n = 0, digit;
+
+	for (; n < in.len && (digit = (unsigned char)in.ptr[n] - (size_t)'0') <= 9; n++) {
+		if (v >= most && (v > most || digit > UINT64_MAX % 10))
 			return -1;
 		v = v * 10 + digit;
 	}
-	if (v > max)
+	if (n == 0 || v > max || (n < in.len && in.ptr[n++] != c))
 		return -1;
 	*value = v;
+	*s = (struct str){in.ptr + n, in.len - n};
 	return 0;
 }
 
@@ -185,14 +207,31 @@ str_printable(struct str s)
 }
 
 size_t
+str_plain(struct str s)
+{
+	const size_t each = SIZE_MAX / 255; /* 1 in each byte */
+	size_t at = 0, word;
+
+	for (; s.len - at >= sizeof word; at += sizeof word) {
+		memcpy(&word, s.ptr + at, sizeof word);
+		/* The highest bit is there in what is above 127, one below it, and below space;
+		 * in the first such byte, whatever that carries to others. */
+		if ((word | (word + each) | (word - ' ' * each)) & 128 * each)
+			break;
+	}
+	while (at < s.len && s.ptr[at] >= ' ' && s.ptr[at] <= '~')
+		at++;
+	return at;
+}
+
+size_t
 str_printables(struct str s)
 {
 	size_t at = 0, n = 1;
 
 	for (; at < s.len && n > 0; at += n) {
-		n = 1;
-		if (s.ptr[at] < ' ' || s.ptr[at] > '~')
-			n = str_printable(str_from(s, at));
+		at += str_plain(str_from(s, at));
+		n = at < s.len ? str_printable(str_from(s, at)) : 0;
 	}
 	return at;
 }

@@ -21,6 +21,7 @@ struct str {
 
 struct str str_of(const char *z);  /* z up to its NUL; NULL gives an empty range */
 bool str_eq(struct str a, struct str b);
+bool str_same(struct str s, const char *z); /* z up to its NUL */
 bool str_ieq(struct str a, struct str b); /* ASCII letters without regard to case */
 bool str_is(struct str s, const char *z);  /* the same for z up to its NUL; NULL is nobody */
 bool str_starts(struct str s, struct str prefix);
@@ -40,12 +41,16 @@ struct str str_trim(struct str s);               /* without blanks (space, tab, 
 /* A whole range of decimal digits as a number. 0, or -1 for an empty range, another
  * character, or a value above max. */
 int str_number(struct str s, uint64_t max, uint64_t *value);
+/* The same for what str_cut takes off *s, which stays where that is no such number. */
+int str_cut_number(struct str *s, char c, uint64_t max, uint64_t *value);
 
 char str_lower(char c);
 int str_hex(char c);         /* the value of a hexadecimal digit of either case, or -1 */
 bool str_is_blank(char c);   /* space or tab */
 bool str_is_control(char c); /* below space, or DEL */
 bool str_is_ascii(struct str s); /* no byte above 127 */
+/* Length of all printable ASCII, space included, that s begins with. */
+size_t str_plain(struct str s);
 /* Length of the character that s, not empty, begins with: one of ASCII, or of UTF-8 (RFC 3629).
  * 0: neither, or a control character of ASCII or ISO 6429. */
 size_t str_printable(struct str s);

@@ -60,6 +60,81 @@ test_number(void **state)
 	assert_int_equal(str_number(STR(""), 9, &v), -1);
 	assert_int_equal(str_number(STR("-1"), 9, &v), -1);
 	assert_int_equal(str_number(STR("1 "), 9, &v), -1);
+	assert_int_equal(str_number(STR("10"), UINT64_MAX, &v), 0);
+	assert_true(v == 10);
+	assert_int_equal(str_number(STR("0018446744073709551615"), UINT64_MAX, &v), 0);
+	assert_int_equal(str_number(STR("18446744073709551620"), UINT64_MAX, &v), -1);
+	assert_int_equal(str_number(STR("99999999999999999999"), UINT64_MAX, &v), -1);
+	assert_int_equal(str_number((struct str){0}, 9, &v), -1);
+}
+
+/* What is left of text behind the number, or NULL: there is none, and text is still whole. */
+static const char *
+cut(const char *text, uint64_t max, uint64_t *value)
+{
+	struct str s = str_of(text);
+
+	if (str_cut_number(&s, ' ', max, value) == 0)
+		return s.ptr;
+	assert_ptr_equal(s.ptr, text);
+	assert_int_equal(s.len, strlen(text));
+	return NULL;
+}
+
+static void
+test_cut_number(void **state)
+{
+	static const char *const bad[] = {"", " ", " 1", "-1", "1,2", "1x 2", "x", "100", "100 1"};
+	uint64_t v = 0;
+
+	(void)state;
+	assert_string_equal(cut("12 34", 99, &v), "34");
+	assert_true(v == 12);
+	assert_string_equal(cut("0099  1", 99, &v), " 1");
+	assert_true(v == 99);
+	assert_string_equal(cut("7", 99, &v), "");
+	assert_string_equal(cut("8 ", 99, &v), "");
+	assert_true(v == 8);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_null(cut(bad[i], 99, &v));
+	assert_true(v == 8);
+}
+
+static void
+test_same(void **state)
+{
+	(void)state;
+	assert_true(str_same(STR("sent"), "sent"));
+	assert_true(str_same((struct str){0}, ""));
+	assert_false(str_same(STR("sent"), "Sent"));
+	assert_false(str_same(STR("sent"), "sen"));
+	assert_false(str_same(STR("sen"), "sent"));
+	assert_false(str_same((struct str){"sent\0", 5}, "sent"));
+	assert_true(str_starts(STR("sent"), STR("sen")));
+	assert_true(str_starts(STR("sent"), STR("")));
+	assert_false(str_starts(STR("sen"), STR("sent")));
+	assert_false(str_starts(STR("send"), STR("sent")));
+}
+
+/* Each byte at each place among others. */
+static void
+test_plain(void **state)
+{
+	char text[24];
+
+	(void)state;
+	for (unsigned n = 0; n < 256 * 24; n++) {
+		size_t at = n / 256, len = 24 - n % 3;
+		bool plain = n % 256 >= ' ' && n % 256 <= '~';
+		memset(text, n % 2 ? ' ' : '~', sizeof text);
+		text[at] = (char)(n % 256);
+		assert_int_equal(str_plain((struct str){text, len}), plain || at > len ? len : at);
+		/* One more does not hide the first, from either side. */
+		text[23] = n % 2 ? '\177' : '\200';
+		text[0] = n % 5 ? text[0] : '\0';
+		assert_int_equal(str_plain((struct str){text, 24}), n % 5 == 0 ? 0 : plain ? 23 : at);
+	}
+	assert_int_equal(str_plain((struct str){0}), 0);
 }
 
 static void
@@ -120,6 +195,9 @@ main(void)
 		cmocka_unit_test(test_cut_and_trim),
 		cmocka_unit_test(test_case),
 		cmocka_unit_test(test_number),
+		cmocka_unit_test(test_cut_number),
+		cmocka_unit_test(test_same),
+		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_printables),
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_buf),
