@@ -23,14 +23,22 @@ struct lexer {
 	const char *why;   /* it is no address */
 };
 
+/* bits: one for each of ASCII. All above that is in. */
 static bool
-is_atext(char c)
+is_in(const uint32_t bits[4], char c)
 {
-	/* A bit for each of ASCII: all but blanks, control characters and ()<>[]:;@\,." */
-	static const uint32_t bits[4] = {0, 0xa3ffacfa, 0xc7fffffe, 0x7fffffff};
 	unsigned char u = (unsigned char)c;
 
 	return u > 127 || bits[u / 32] >> u % 32 & 1;
+}
+
+static bool
+is_atext(char c)
+{
+	/* All but blanks, control characters and ()<>[]:;@\,." */
+	static const uint32_t bits[4] = {0, 0xa3ffacfa, 0xc7fffffe, 0x7fffffff};
+
+	return is_in(bits, c);
 }
 
 /* Length of the line end that s begins with, where a blank behind it makes it folding. */
@@ -218,14 +226,14 @@ is_printable(struct str s)
 static bool
 is_label(struct str s)
 {
+	/* Letters, digits, - and _ */
+	static const uint32_t bits[4] = {0, 0x03ff2000, 0x87fffffe, 0x07fffffe};
+
 	if (s.len == 0 || s.len > LABEL_MAX || s.ptr[0] == '-' || s.ptr[s.len - 1] == '-')
 		return false;
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)str_lower(s.ptr[i]);
-		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_' &&
-		    c < 0x80)
+	for (size_t i = 0; i < s.len; i++)
+		if (!is_in(bits, s.ptr[i]))
 			return false;
-	}
 	return true;
 }
 
@@ -254,7 +262,7 @@ addr_is_plain(struct str s)
 {
 	struct str local = str_upto(s, str_find(s, '@'));
 
-	return s.len <= LIMIT_ADDRESS && str_is_ascii(s) && is_dot_string(local) &&
+	return s.len <= LIMIT_ADDRESS && str_plain(s) == s.len && is_dot_string(local) &&
 	       (local.len == s.len || addr_is_domain(str_from(s, local.len + 1)));
 }
 
