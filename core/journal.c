@@ -15,14 +15,6 @@ enum {
 	WORD = 3 * 32,         /* a fingerprint with colons */
 };
 
-static const char *const verdict_words[] = {
-	[TEMPFAIL] = "deferred",
-	[DELIVERED] = "sent",
-	[PERMFAIL] = "failed",
-};
-static const char passed_word[] = "passed"; /* instead of sent */
-static const char held_word[] = "held";
-
 static const char *const kind_words[] = {
 	[JOURNAL_ADDRESS] = "address",
 	[JOURNAL_ALIAS] = "alias",
@@ -36,7 +28,11 @@ enum { KINDS = sizeof kind_words / sizeof *kind_words };
 struct event {
 	struct stamp at;
 	struct str word, set, args;
+	size_t number; /* of the word, in events */
 };
+
+/* Those first that are one verdict each; passed is sent as well. */
+enum { PASSED = PERMFAIL + 1, HELD, RELEASED };
 
 /* Time */
 
@@ -128,13 +124,19 @@ take_range(struct str *set, size_t from, size_t count, size_t *first, size_t *la
 	return 0;
 }
 
+static bool
+is_star(struct str set)
+{
+	return set.len == 1 && set.ptr[0] == '*';
+}
+
 /* Visits each index of a set. 0; -1: malformed or out of range, after visiting some. */
 static int
 visit_set(struct str set, const struct journal *j, rcpt_visit *visit, void *ctx)
 {
 	size_t next = 0, last;
 
-	if (str_eq(set, STR("*"))) {
+	if (is_star(set)) {
 		for (size_t i = 0; i < j->count; i++)
 			if (j->rcpts[i].fate == JOURNAL_PENDING)
 				visit(ctx, i);
@@ -159,7 +161,7 @@ look(void *ctx, size_t rcpt)
 static bool
 is_set(struct str set, const struct journal *j)
 {
-	return !visit_set(set, j, look, NULL);
+	return is_star(set) || !visit_set(set, j, look, NULL);
 }
 
 static void
@@ -218,19 +220,15 @@ copy_text(struct outcome *o, struct str text)
 	o->text[text.len] = '\0';
 }
 
-/* "4.4.1 0 connection refused" */
+/* Of "4.4.1 0 connection refused" all but the words. */
 static int
-parse_outcome(struct str args, struct outcome *o)
+take_status(struct str *args, struct outcome *o)
 {
 	uint64_t code;
 
-	*o = (struct outcome){0};
-	if (outcome_parse_status(str_cut(&args, ' '), o))
-		return -1;
-	if (str_number(str_cut(&args, ' '), 999, &code))
+	if (outcome_parse_status(str_cut(args, ' '), o) || str_cut_number(args, ' ', 999, &code))
 		return -1;
 	o->code = (unsigned short)code;
-	copy_text(o, args);
 	return 0;
 }
 
@@ -238,7 +236,6 @@ struct settle {
 	struct journal *j;
 	const struct event *ev;
 	enum verdict verdict;
-	bool passed;
 };
 
 static void
@@ -253,19 +250,20 @@ settle_rcpt(void *ctx, size_t rcpt)
 		r->attempts++;
 	else
 		r->fate = s->verdict == DELIVERED ? JOURNAL_SENT : JOURNAL_FAILED;
-	r->reported = s->passed;
+	r->reported = s->ev->number == PASSED;
 	r->last = s->ev->args;
 	r->last_at = s->ev->at;
 	s->j->deaf = s->j->deaf || (r->bounce && r->fate == JOURNAL_FAILED);
 }
 
 static bool
-fold_verdict(struct journal *j, const struct event *ev, enum verdict verdict, bool passed)
+fold_verdict(struct journal *j, const struct event *ev)
 {
-	struct settle s = {j, ev, verdict, passed};
+	struct settle s = {j, ev, ev->number == PASSED ? DELIVERED : (enum verdict)ev->number};
+	struct str args = ev->args;
 	struct outcome o;
 
-	if (parse_outcome(ev->args, &o) || o.verdict != verdict || !is_set(ev->set, j))
+	if (take_status(&args, &o) || o.verdict != s.verdict || !is_set(ev->set, j))
 		return false;
 	visit_set(ev->set, j, settle_rcpt, &s);
 	return true;
@@ -288,7 +286,7 @@ fold_facts(struct journal *j, const struct event *ev)
 	struct str date = str_cut(&args, ' '), id = str_cut(&args, ' '), host = args;
 	uint64_t seconds;
 
-	if (!str_eq(ev->set, STR("*")) || str_number(date, INT64_MAX, &seconds) ||
+	if (!is_star(ev->set) || str_number(date, INT64_MAX, &seconds) ||
 	    !is_word(id) || !is_word(host) || str_find(host, ' ') < host.len)
 		return false;
 	if (j->has_facts)
@@ -371,7 +369,7 @@ cover_rcpt(void *ctx, size_t rcpt)
 static bool
 fold_bounce(struct journal *j, const struct event *ev)
 {
-	if (str_eq(ev->set, STR("*")) || !is_set(ev->set, j) ||
+	if (is_star(ev->set) || !is_set(ev->set, j) ||
 	    !envelope_is_address(ev->args))
 		return false;
 	struct cover c = {.j = j};
@@ -394,7 +392,7 @@ fold_warning(struct journal *j, const struct event *ev)
 	struct str address = ev->args, until = str_cut(&address, ' ');
 	uint64_t seconds;
 
-	if (!str_eq(ev->set, STR("*")) || str_number(until, INT64_MAX, &seconds) ||
+	if (!is_star(ev->set) || str_number(until, INT64_MAX, &seconds) ||
 	    !envelope_is_address(address))
 		return false;
 	/* Once. */
@@ -475,13 +473,13 @@ take_kind(struct str *args, struct journal_rcpt *r)
 	unsigned kind = 0;
 	uint64_t part = 0;
 
-	while (kind < KINDS && !str_eq(word, str_of(kind_words[kind])))
+	while (kind < KINDS && !str_same(word, kind_words[kind]))
 		kind++;
 	if (kind == KINDS)
 		return false;
 	r->kind = (enum journal_kind)kind;
 	if (kind == JOURNAL_ALIAS_PART || kind == JOURNAL_FORWARD_PART)
-		if (str_number(str_cut(args, ' '), UINT32_MAX, &part) || part == 0)
+		if (str_cut_number(args, ' ', UINT32_MAX, &part) || part == 0)
 			return false;
 	r->part = (unsigned)part;
 	return true;
@@ -516,25 +514,39 @@ fold_expand(struct journal *j, const struct event *ev)
 }
 
 static bool
-fold_event(struct journal *j, const struct event *ev)
+fold_held(struct journal *j, const struct event *ev)
 {
-	for (enum verdict v = TEMPFAIL; v <= PERMFAIL; v++)
-		if (str_eq(ev->word, str_of(verdict_words[v])))
-			return fold_verdict(j, ev, v, false);
-	if (str_eq(ev->word, STR(passed_word)))
-		return fold_verdict(j, ev, DELIVERED, true);
-	if (str_eq(ev->word, STR("facts")))
-		return fold_facts(j, ev);
-	if (str_eq(ev->word, STR("mailbox")))
-		return fold_mailbox(j, ev);
-	if (str_eq(ev->word, STR("bounce")))
-		return fold_bounce(j, ev);
-	if (str_eq(ev->word, STR("warning")))
-		return fold_warning(j, ev);
-	if (str_eq(ev->word, STR("expand")))
-		return fold_expand(j, ev);
-	return (str_eq(ev->word, STR(held_word)) || str_eq(ev->word, STR("released"))) &&
-	       str_eq(ev->set, STR("*")) && ev->args.len == 0;
+	(void)j;
+	return is_star(ev->set) && ev->args.len == 0;
+}
+
+static const struct {
+	const char *word;
+	bool (*fold)(struct journal *j, const struct event *ev);
+} events[] = {
+	[TEMPFAIL] = {"deferred", fold_verdict},
+	[DELIVERED] = {"sent", fold_verdict},
+	[PERMFAIL] = {"failed", fold_verdict},
+	[PASSED] = {"passed", fold_verdict},
+	[HELD] = {"held", fold_held},
+	[RELEASED] = {"released", fold_held},
+	{"facts", fold_facts},
+	{"mailbox", fold_mailbox},
+	{"bounce", fold_bounce},
+	{"warning", fold_warning},
+	{"expand", fold_expand},
+};
+
+static bool
+fold_event(struct journal *j, struct event *ev)
+{
+	for (size_t n = 0; n < sizeof events / sizeof *events; n++) {
+		if (!str_same(ev->word, events[n].word))
+			continue;
+		ev->number = n;
+		return events[n].fold(j, ev);
+	}
+	return false;
 }
 
 static void
@@ -574,7 +586,7 @@ fold_line(struct journal *j, struct str line)
 
 	if (!parse_line(j, line, &ev) || !fold_event(j, &ev))
 		return false;
-	j->held = str_eq(ev.word, STR(held_word));
+	j->held = ev.number == HELD;
 	advance(j, &ev.at);
 	return true;
 }
@@ -740,9 +752,13 @@ journal_has_ancestor(const struct journal *j, size_t n, enum journal_kind kind,
 struct outcome
 journal_outcome(const struct journal_rcpt *r)
 {
-	struct outcome o;
+	struct outcome o = {0};
+	struct str text = r->last; /* of a line that was believed, or of none */
 
-	parse_outcome(r->last, &o); /* of a line that was believed, or of none: {0} */
+	if (text.len > 0) {
+		take_status(&text, &o);
+		copy_text(&o, text);
+	}
 	return o;
 }
 
@@ -839,8 +855,8 @@ journal_print_outcome(const struct journal *j, const struct stamp *now, struct s
 
 	while (set.len > 0) {
 		struct str part = take_part(&set);
-		size_t start = begin_line(o->passed ? passed_word : verdict_words[o->verdict],
-					  now, part, out);
+		size_t start = begin_line(events[o->passed ? PASSED : o->verdict].word, now,
+					  part, out);
 		buf_putc(out, ' ');
 		outcome_print_status(o, out);
 		buf_print(out, " %u", (unsigned)o->code);
@@ -912,5 +928,5 @@ void
 journal_print_held(const struct journal *j, const struct stamp *now, bool held,
 		   struct buf *out)
 {
-	end_line(j, begin_line(held ? held_word : "released", now, STR("*"), out), out);
+	end_line(j, begin_line(events[held ? HELD : RELEASED].word, now, STR("*"), out), out);
 }
