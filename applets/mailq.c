@@ -151,13 +151,13 @@ put_reason(struct job *j, const struct journal_rcpt *r)
 	struct retry_policy p = {c->retry_min, c->retry_max};
 	int64_t wait = retry_wait(&p, r, attempt_salt(str_of(j->mail.id)), &j->now);
 
-	buf_puts(&j->line, "                  (");
+	buf_str(&j->line, STR("                  ("));
 	quote_text(reason_of(j, r), "", &j->line);
 	if (j->mail.state == 'Q' && wait > 0) {
 		buf_puts(&j->line, "; next attempt in ");
 		date_print_interval(wait, &j->line);
 	}
-	buf_puts(&j->line, ")\n");
+	buf_str(&j->line, STR(")\n"));
 }
 
 static void
@@ -174,7 +174,7 @@ put_rcpts(struct job *j)
 		if (n == 0 || !str_eq(last, r->last) || !last.len)
 			put_reason(j, r);
 		last = r->last;
-		buf_puts(&j->line, "                                              ");
+		buf_str(&j->line, STR("                                              "));
 		quote_text(r->address, "", &j->line);
 		buf_putc(&j->line, '\n');
 		put_line(j);
@@ -186,11 +186,11 @@ put_entry(struct job *j)
 {
 	const struct mail *m = &j->mail;
 
-	buf_print(&j->line, "%s%c %8llu ", m->id,
-		  m->state == 'H' ? '!' : m->state == 'C' ? '#' : ' ',
-		  (unsigned long long)m->envelope.length);
+	buf_add(&j->line, m->id, SPOOL_ID);
+	buf_putc(&j->line, m->state == 'H' ? '!' : m->state == 'C' ? '#' : ' ');
+	buf_print(&j->line, " %8llu ", (unsigned long long)m->envelope.length);
 	date_print_iso(arrival_of(m), &j->line);
-	buf_puts(&j->line, "  ");
+	buf_str(&j->line, STR("  "));
 	quote_text(sender_of(m), "", &j->line);
 	buf_putc(&j->line, '\n');
 	j->bytes += m->envelope.length;

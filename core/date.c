@@ -28,9 +28,15 @@ void
 date_print_iso(int64_t wall, struct buf *out)
 {
 	struct calendar d = calendar_at(wall);
+	const unsigned parts[] = {d.month, d.day, d.hour, d.minute, d.second};
+	char text[] = "-00-00 00:00:00";
 
-	buf_print(out, "%04lld-%02u-%02u %02u:%02u:%02u", (long long)d.year, d.month,
-		  d.day, d.hour, d.minute, d.second);
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		text[3 * i + 1] += (char)(parts[i] / 10);
+		text[3 * i + 2] += (char)(parts[i] % 10);
+	}
+	buf_print(out, "%04lld", (long long)d.year);
+	buf_add(out, text, sizeof text - 1);
 }
 
 void

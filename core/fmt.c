@@ -29,8 +29,9 @@ put(struct sink *s, const char *text, size_t len)
 static void
 pad(struct sink *s, char c, size_t times)
 {
-	for (; times > 0; times--)
-		put(s, &c, 1);
+	for (; times > 0; times--, s->len++)
+		if (s->len < s->cap)
+			s->dst[s->len] = c;
 }
 
 static void
@@ -50,25 +51,24 @@ put_number(struct sink *s, const struct spec *sp, uint64_t value, bool negative,
 	   const char *digits)
 {
 	char tmp[24], *p = tmp + sizeof tmp;
-	struct spec rest = *sp;
 
 	do {
 		*--p = digits[value % base];
 		value /= base;
 	} while (value);
 	size_t len = (size_t)(tmp + sizeof tmp - p);
-	if (negative && sp->zero && !sp->left) {
-		put(s, "-", 1);
-		rest.width -= rest.width > 0;
-	} else if (negative) {
+	if (sp->zero && !sp->left) {
+		pad(s, '-', negative);
+		len += negative;
+		pad(s, '0', sp->width > len ? sp->width - len : 0);
+		put(s, p, len - negative);
+		return;
+	}
+	if (negative) {
 		*--p = '-';
 		len++;
 	}
-	if (sp->zero && !sp->left) {
-		pad(s, '0', rest.width > len ? rest.width - len : 0);
-		rest.width = 0;
-	}
-	put_text(s, &rest, p, len);
+	put_text(s, sp, p, len);
 }
 
 static const char *
