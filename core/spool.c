@@ -31,12 +31,14 @@ struct name {
 bool
 spool_is_id(struct str id)
 {
-	for (size_t i = 0; i < id.len; i++) {
-		char c = id.ptr[i];
-		if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'v'))
-			return false;
+	bool is = id.len == SPOOL_ID;
+
+	/* Which of the two is as good as random: no jump between them that would be guessed. */
+	for (size_t n = 0; is && n < SPOOL_ID; n++) {
+		unsigned c = (unsigned char)id.ptr[n];
+		is = (c - '0' <= '9' - '0') | (c - 'a' <= 'v' - 'a');
 	}
-	return id.len == SPOOL_ID;
+	return is;
 }
 
 int64_t
@@ -639,11 +641,12 @@ spool_read(struct spool_claim *c, struct buf *text, struct buf *log, struct enve
 	   struct journal *j, const char **why)
 {
 	text->len = log->len = 0;
-	*e = (struct envelope){0};
-	*j = (struct journal){0};
 	*why = read_message(c, text, log, e);
-	if (*why)
+	if (*why) {
+		*e = (struct envelope){0};
+		*j = (struct journal){0};
 		return -1;
+	}
 	/* What the caller appends in memory begins a new line, as it does in the file. */
 	if (log->len > 0 && log->ptr[log->len - 1] != '\n')
 		buf_putc(log, '\n');
