@@ -23,22 +23,23 @@ struct lexer {
 	const char *why;   /* it is no address */
 };
 
-/* bits: one for each of ASCII. All above that is in. */
-static bool
-is_in(const uint32_t bits[4], char c)
+/* A bit for each of ASCII: all but blanks, control characters and ()<>[]:;@\,." */
+static const uint32_t atext[4] = {0, 0xa3ffacfa, 0xc7fffffe, 0x7fffffff};
+/* Letters, digits, - and _ */
+static const uint32_t label[4] = {0, 0x03ff2000, 0x87fffffe, 0x07fffffe};
+
+/* Length of all that s begins with of those whose bit is set, or above ASCII. */
+static size_t
+span(const uint32_t bits[4], struct str s)
 {
-	unsigned char u = (unsigned char)c;
+	size_t n = 0;
 
-	return u > 127 || bits[u / 32] >> u % 32 & 1;
-}
-
-static bool
-is_atext(char c)
-{
-	/* All but blanks, control characters and ()<>[]:;@\,." */
-	static const uint32_t bits[4] = {0, 0xa3ffacfa, 0xc7fffffe, 0x7fffffff};
-
-	return is_in(bits, c);
+	for (; n < s.len; n++) {
+		unsigned char u = (unsigned char)s.ptr[n];
+		if (u < 128 && !(bits[u / 32] >> u % 32 & 1))
+			break;
+	}
+	return n;
 }
 
 /* Length of the line end that s begins with, where a blank behind it makes it folding. */
@@ -112,7 +113,6 @@ static int
 take_token(struct lexer *l)
 {
 	int spaced = skip_space(l);
-	size_t n = 0;
 
 	l->begin = l->rest.ptr;
 	if (l->rest.len == 0)
@@ -120,8 +120,7 @@ take_token(struct lexer *l)
 	char c = l->rest.ptr[0];
 	if (spaced == 0 && (c == '"' || c == '[') && take_enclosed(l))
 		return c;
-	while (n < l->rest.len && is_atext(l->rest.ptr[n]))
-		n++;
+	size_t n = span(atext, l->rest);
 	l->text = str_upto(l->rest, n);
 	l->rest = str_from(l->rest, n ? n : 1);
 	if (n > 0)
@@ -191,12 +190,11 @@ take_dotted(struct lexer *l, bool local, struct buf *out)
 static bool
 is_dot_string(struct str s)
 {
-	char before = '.';
+	size_t n;
 
-	for (size_t i = 0; i < s.len; before = s.ptr[i++])
-		if (s.ptr[i] == '.' ? before == '.' : !is_atext(s.ptr[i]))
-			return false;
-	return before != '.';
+	while ((n = span(atext, s)) > 0 && n < s.len && s.ptr[n] == '.')
+		s = str_from(s, n + 1);
+	return n > 0 && n == s.len;
 }
 
 /* Quotes what out holds from start on. */
@@ -226,23 +224,17 @@ is_printable(struct str s)
 static bool
 is_label(struct str s)
 {
-	/* Letters, digits, - and _ */
-	static const uint32_t bits[4] = {0, 0x03ff2000, 0x87fffffe, 0x07fffffe};
-
-	if (s.len == 0 || s.len > LABEL_MAX || s.ptr[0] == '-' || s.ptr[s.len - 1] == '-')
-		return false;
-	for (size_t i = 0; i < s.len; i++)
-		if (!is_in(bits, s.ptr[i]))
-			return false;
-	return true;
+	return s.len > 0 && s.len <= LABEL_MAX && s.ptr[0] != '-' && s.ptr[s.len - 1] != '-' &&
+	       span(label, s) == s.len;
 }
 
-bool
-addr_is_domain(struct str s)
+/* Of printable text. */
+static bool
+is_domain(struct str s)
 {
 	unsigned char bytes[IP6];
 
-	if (s.len == 0 || s.len > DOMAIN_MAX || !is_printable(s) || s.ptr[s.len - 1] == '.')
+	if (s.len == 0 || s.len > DOMAIN_MAX || s.ptr[s.len - 1] == '.')
 		return false;
 	if (s.ptr[0] == '[') {
 		struct str inner = str_upto(str_from(s, 1), s.len - 2);
@@ -258,12 +250,18 @@ addr_is_domain(struct str s)
 }
 
 bool
+addr_is_domain(struct str s)
+{
+	return is_printable(s) && is_domain(s);
+}
+
+bool
 addr_is_plain(struct str s)
 {
 	struct str local = str_upto(s, str_find(s, '@'));
 
 	return s.len <= LIMIT_ADDRESS && str_plain(s) == s.len && is_dot_string(local) &&
-	       (local.len == s.len || addr_is_domain(str_from(s, local.len + 1)));
+	       (local.len == s.len || is_domain(str_from(s, local.len + 1)));
 }
 
 /* Appends it behind the '@' that *out ends with. The root's dot is dropped. */
