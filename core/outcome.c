@@ -230,21 +230,35 @@ outcome_print_reply(const struct outcome *o, struct buf *out)
 	outcome_print_status(o, out);
 }
 
+/* Takes a dot and one to three digits off *s. */
+static bool
+take_part(struct str *s, unsigned *value)
+{
+	struct str in = *s;
+	size_t n = 1, digit;
+	unsigned v = 0;
+
+	if (in.len == 0 || in.ptr[0] != '.')
+		return false;
+	for (; n < in.len && n < 4 && (digit = (unsigned char)in.ptr[n] - (size_t)'0') <= 9; n++)
+		v = v * 10 + (unsigned)digit;
+	*value = v;
+	*s = str_from(in, n);
+	return n > 1;
+}
+
 int
 outcome_parse_status(struct str s, struct outcome *o)
 {
-	struct str class = str_cut(&s, '.'), subject = str_cut(&s, '.');
-	uint64_t subject_value, detail_value;
+	const char *verdict = s.len > 0 ? memchr(class_of, s.ptr[0], sizeof class_of) : NULL;
+	struct str rest = str_from(s, 1);
+	unsigned subject, detail;
 
-	if (class.len != 1 || subject.len > 3 || s.len > 3 ||
-	    str_number(subject, 999, &subject_value) || str_number(s, 999, &detail_value))
-		return -1;
-	const char *verdict = memchr(class_of, class.ptr[0], sizeof class_of);
-	if (!verdict)
+	if (!verdict || !take_part(&rest, &subject) || !take_part(&rest, &detail) || rest.len > 0)
 		return -1;
 	o->verdict = (enum verdict)(verdict - class_of);
-	o->subject = (unsigned short)subject_value;
-	o->detail = (unsigned short)detail_value;
+	o->subject = (unsigned short)subject;
+	o->detail = (unsigned short)detail;
 	return 0;
 }
 
