@@ -38,7 +38,8 @@ take_signed(struct str *in, int64_t *value)
 	bool negative = in->len > 0 && in->ptr[0] == '-';
 	uint64_t v;
 
-	*in = str_from(*in, negative);
+	if (negative)
+		*in = str_from(*in, 1);
 	if (str_cut_number(in, ' ', INT64_MAX / 4, &v))
 		return false;
 	*value = negative ? -(int64_t)v : (int64_t)v;
