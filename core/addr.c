@@ -221,11 +221,16 @@ is_printable(struct str s)
 	return str_printables(s) == s.len;
 }
 
+/* Takes a label, and the dot behind it if there is one, off *s, which is not empty. */
 static bool
-is_label(struct str s)
+take_label(struct str *s)
 {
-	return s.len > 0 && s.len <= LABEL_MAX && s.ptr[0] != '-' && s.ptr[s.len - 1] != '-' &&
-	       span(label, s) == s.len;
+	struct str in = *s;
+	size_t n = span(label, in);
+
+	*s = str_from(in, n + 1);
+	return n > 0 && n <= LABEL_MAX && in.ptr[0] != '-' && in.ptr[n - 1] != '-' &&
+	       (n == in.len || in.ptr[n] == '.');
 }
 
 /* Of printable text. */
@@ -244,7 +249,7 @@ is_domain(struct str s)
 						       : ip_parse(inner, bytes) == IP4;
 	}
 	while (s.len > 0)
-		if (!is_label(str_cut(&s, '.')))
+		if (!take_label(&s))
 			return false;
 	return true;
 }
