@@ -133,15 +133,16 @@ arrival_of(const struct mail *m)
 
 /* "450 mailbox is busy" */
 static struct str
-reason_of(struct job *j, const struct journal_rcpt *r)
+reason_of(const struct journal_rcpt *r)
 {
-	struct outcome o = journal_outcome(r);
+	struct str reason = r->last;
+	uint64_t none;
 
-	j->words.len = 0;
-	if (o.code)
-		buf_print(&j->words, "%u ", (unsigned)o.code);
-	buf_puts(&j->words, r->last.len ? o.text : "not tried yet");
-	return buf_view(&j->words);
+	if (reason.len == 0)
+		return STR("not tried yet");
+	str_cut(&reason, ' '); /* the status */
+	str_cut_number(&reason, ' ', 0, &none); /* a code 0: no server spoke */
+	return reason;
 }
 
 static void
@@ -152,7 +153,7 @@ put_reason(struct job *j, const struct journal_rcpt *r)
 	int64_t wait = retry_wait(&p, r, attempt_salt(str_of(j->mail.id)), &j->now);
 
 	buf_str(&j->line, STR("                  ("));
-	quote_text(reason_of(j, r), "", &j->line);
+	quote_text(reason_of(r), "", &j->line);
 	if (j->mail.state == 'Q' && wait > 0) {
 		buf_puts(&j->line, "; next attempt in ");
 		date_print_interval(wait, &j->line);
@@ -237,7 +238,7 @@ put_json(struct job *j)
 		quote_json(r->address, &j->line);
 		if (r->last.len) {
 			buf_puts(&j->line, ", \"delay_reason\": ");
-			quote_json(reason_of(j, r), &j->line);
+			quote_json(reason_of(r), &j->line);
 		}
 		buf_putc(&j->line, '}');
 		put_line(j);

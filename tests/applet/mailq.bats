@@ -60,6 +60,23 @@ id=01lg5i62juh310vh
 	same "$(grep -c 'next attempt in' out)" 2
 }
 
+@test "a reason: the server's code, if one spoke, and all of its words" {
+	send -odq "$me"
+	many=$(printf 'x%.0s' {1..300})
+	for said in '4.2.0 450 mailbox is busy' '4.4.1 0 connection refused' '4.4.1 000 0 is none' \
+		"4.0.0 451 $many" '4.3.0 451'; do
+		/usr/bin/python3 -ISB - "$(message)" "$said" <<-'END'
+		import sys, zlib
+		line = b"deferred 1795341236 86402123 5f3a9c0d11e2b3a4 1 0 " + sys.argv[2].encode()
+		crc = zlib.crc32(sys.argv[1][-16:].encode() + line)
+		open(sys.argv[1], "ab").write(line + b" %08x\n" % crc)
+		END
+		expect 0 mailq
+		words=${said#* } words=${words#0 } words=${words#000 }
+		same "$(grep -o '(.*)' out | sed 's/; next attempt in .*)/)/' | tail -1)" "($words)"
+	done
+}
+
 @test "it takes no lock and changes nothing" {
 	mkdir "mail/$me"
 	send -odi "$me"
