@@ -261,8 +261,9 @@ fold_verdict(struct journal *j, const struct event *ev)
 {
 	struct settle s = {j, ev, ev->number == PASSED ? DELIVERED : (enum verdict)ev->number};
 	struct str args = ev->args;
-	struct outcome o;
+	struct outcome o; /* but for its words, which would take longer than all else */
 
+	o.verdict = TEMPFAIL;
 	if (take_status(&args, &o) || o.verdict != s.verdict || !is_set(ev->set, j))
 		return false;
 	visit_set(ev->set, j, settle_rcpt, &s);
