@@ -172,6 +172,13 @@ test_offset_limits(void **state)
 				 cases[i].rc);
 		buf_free(&fixed);
 	}
+	assert_int_equal(envelope_parse_fixed(STR("mtabox 2 00000341 000000012345 ----\n"), &offset,
+					      &length), 0);
+	assert_int_equal(envelope_parse_fixed(STR("mtabox 2 0000034x 000000012345 ----\n"), &offset,
+					      &length), -1);
+	assert_int_equal(envelope_parse_fixed(STR("mtabox 2 00000341 00000001234x ----\n"), &offset,
+					      &length), -1);
+	assert_int_equal(envelope_parse_fixed(STR("mtabox 2 00000341 ----\n"), &offset, &length), -1);
 }
 
 static void
