@@ -215,7 +215,7 @@ str_plain(struct str s)
 	for (; s.len - at >= sizeof word; at += sizeof word) {
 		memcpy(&word, s.ptr + at, sizeof word);
 		/* The highest bit is there in what is above 127, one below it, and below space;
-		 * in the first such byte, whatever that carries to others. */
+		 * in the lowest such byte, whatever that carries to others. */
 		if ((word | (word + each) | (word - ' ' * each)) & 128 * each)
 			break;
 	}
