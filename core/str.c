@@ -167,6 +167,9 @@ str_cut_number(struct str *s, char c, uint64_t max, uint64_t *value)
 	uint64_t v = 0;
 	size_t n = 0, digit;
 
+	/* What has a fixed width begins with many. */
+	while (n < in.len && in.ptr[n] == '0')
+		n++;
 	for (; n < in.len && (digit = (unsigned char)in.ptr[n] - (size_t)'0') <= 9; n++) {
 		if (v >= most && (v > most || digit > UINT64_MAX % 10))
 			return -1;
