@@ -28,7 +28,7 @@ enum {
 };
 
 /* Common variables stand behind all others, libc's too: what is in use of the space begins in
- * the page where those end. (The optimiser would make a plain one again of it, unless it is used.) */
+ * the page where those end. (Were it not used, the optimiser would make a plain one of it.) */
 _Alignas(max_align_t) char buf_space[FIRST_MEMORY + sizeof(struct piece)]
 	__attribute__((common, used));
 
