@@ -23,7 +23,7 @@ enum type {
 	CLOCK,   /* unsigned: an index into its words */
 	VERSION,
 	SERVER,  /* struct url, repeatable */
-	PROXY,   /* struct url */
+	PROXY,   /* struct url *, or NULL */
 	NUMBER,  /* uint64_t; these three with a range, max 0: none */
 	SIZE,
 	DURATION,
@@ -374,14 +374,17 @@ add_smarthost(struct conf *c, struct str v, const struct place *at, struct buf *
 }
 
 static const char *
-set_proxy(struct url *proxy, struct str v)
+set_proxy(struct url **proxy, struct str v)
 {
-	struct url url = {0};
+	struct url url;
 	const char *why;
 
 	if (v.len > 0 && url_parse_proxy(v, &url, &why))
 		return "must be socks5://[user@]host[:port]; a password goes into auth_file";
-	*proxy = url;
+	buf_release(*proxy);
+	*proxy = NULL;
+	if (v.len > 0)
+		*(*proxy = buf_array(NULL, 1, sizeof url)) = url;
 	return NULL;
 }
 
@@ -586,6 +589,7 @@ conf_free(struct conf *c)
 	for (size_t i = 0; i < LIMIT_SMARTHOSTS; i++)
 		free_text(c->from[i]);
 	buf_release(c->smarthost);
+	buf_release(c->proxy);
 	buf_release(c->origins);
 	memset(c, 0, sizeof *c);
 }
@@ -911,7 +915,7 @@ print_value(const struct conf *c, const struct key *k, size_t i, struct buf *out
 		print_server(i < c->smarthost_count ? &c->smarthost[i] : NULL, c->from[i], out);
 		break;
 	case PROXY:
-		print_server(c->proxy.host[0] ? &c->proxy : NULL, "", out);
+		print_server(c->proxy, "", out);
 		break;
 	case NUMBER:
 	case SIZE:

@@ -36,12 +36,13 @@ static void
 load_secrets(struct reach *r)
 {
 	bool login = r->conf->login;
-	const struct url *proxy = &r->conf->proxy;
+	const struct url *proxy = r->conf->proxy;
 
-	if ((login && !proxy->user[0]) ||
+	if ((login && !(proxy && proxy->user[0])) ||
 	    secret_load(r->conf, &r->secrets, &r->secrets_problem))
 		return;
-	ask_for_password(r, proxy);
+	if (proxy)
+		ask_for_password(r, proxy);
 	for (size_t n = 0; n < r->to->server_count && !login; n++)
 		ask_for_password(r, &r->to->server[n]);
 }
@@ -246,7 +247,7 @@ look_up(const struct reach *r, const char *host, int64_t deadline, struct dns_ad
 static int
 dial_proxy(const struct reach *r, int64_t deadline, struct outcome *why)
 {
-	const struct url *proxy = &r->conf->proxy;
+	const struct url *proxy = r->conf->proxy;
 	struct socks s = {
 		.user = str_of(proxy->user), .host = str_of(r->server->host),
 		.port = r->server->port,
@@ -397,7 +398,7 @@ try_server(struct reach *r, const struct url *server, struct outcome *why)
 
 	r->server = server;
 	/* This device's own servers are none that a proxy could reach. */
-	r->by_proxy = r->conf->proxy.host[0] && !server->is_unix && !dns_is_loopback(host);
+	r->by_proxy = r->conf->proxy && !server->is_unix && !dns_is_loopback(host);
 	if (configure(r, why))
 		return false;
 	if (server->is_unix || r->by_proxy)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
@@ -143,6 +144,7 @@ read_mailname(struct site *s)
 static int
 load_conf(struct site *s)
 {
+	struct utsname machine;
 	struct buf text = {0};
 	int status;
 
@@ -155,9 +157,11 @@ load_conf(struct site *s)
 		conf_set(&s->conf, s->options->setting[n], "-O", complain, s);
 	buf_free(&text);
 	read_mailname(s);
-	uname(&s->machine);
-	log_host(s->machine.nodename);
-	conf_finish(&s->conf, s->machine.nodename, complain, s);
+	uname(&machine);
+	s->host.len = 0;
+	buf_puts(&s->host, machine.nodename);
+	log_host(buf_cstr(&s->host));
+	conf_finish(&s->conf, buf_cstr(&s->host), complain, s);
 	if (status == 0 && s->fatal) {
 		log_error("no mail is accepted until this is corrected");
 		status = EX_CONFIG;
@@ -390,6 +394,7 @@ site_free(struct site *s)
 	rewrite_free_users(&s->users);
 	buf_free(&s->users_text);
 	buf_free(&s->path_text);
+	buf_free(&s->host);
 	user_unload(&s->passwd);
 	buf_free(&s->self);
 }

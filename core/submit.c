@@ -14,7 +14,7 @@
 enum {
 	SHORT = 2 << 10, /* read first: most messages are no longer, and take little stack */
 	CHUNK = 8 << 10, /* read at a time from then on */
-	PLAIN = 1 << 10, /* settled at a time */
+	PLAIN = 512,     /* settled at a time */
 	OUT = 16 << 10,  /* written at a time: a message of that size needs no second look at its start */
 };
 

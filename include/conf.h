@@ -29,7 +29,7 @@ struct conf {
 	unsigned ip_version;    /* enum conf_ip */
 	const char *source_address; /* IP addresses, a blank between them */
 	const char *resolver;       /* the same, each with #port if that is not 53 */
-	struct url proxy;       /* on the way to every server; host "": none */
+	struct url *proxy;      /* on the way to every server; NULL: none */
 	/* names */
 	const char *mailname, *helo_name; /* "" until conf_finish where they are not set */
 	const char *qualify;    /* so is this; a domain, or "no" */

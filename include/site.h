@@ -14,7 +14,6 @@
 #include "user.h"
 
 #include <sys/stat.h>
-#include <sys/utsname.h>
 
 enum { SITE_SETTINGS = 64 }; /* -O on one command line */
 
@@ -37,7 +36,7 @@ struct site {
 	bool alias_unreadable;               /* and that was said */
 	struct rewrite_users users;
 	struct buf users_text;
-	struct utsname machine;
+	struct buf host;                     /* the machine's name */
 	uid_t uid;                           /* the real user's */
 	struct user_file passwd;
 	struct buf self;                     /* his name; empty: not looked up yet */
