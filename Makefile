@@ -49,10 +49,11 @@ LANG_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -I$B -isystem $(BEARSSL_INC) $(WAR
 # Without a dynamic linker nobody would act on RELRO, for which the file has a page of padding.
 STATIC = -static -no-pie -fno-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none \
 	-Wl,-z,norelro -Wl,-z,common-page-size=64
+# Functions stay where scripts/layout.names has them, not where the compiler thinks they are hot.
 CODE   = -fno-pie -fno-asynchronous-unwind-tables -fno-stack-protector -ffunction-sections -fdata-sections \
-	-fomit-frame-pointer
+	-fomit-frame-pointer -fno-reorder-functions
 COMPILE = $(CFLAGS) $(LTO) $(CODE) -ffile-prefix-map=$(CURDIR)=.
-LINK   = $(CFLAGS) $(LTO) $(CODE) $(STATIC) $(LDFLAGS)
+LINK   = $(CFLAGS) $(LTO) $(CODE) $(STATIC) -Wl,-T,$B/layout.ld $(LDFLAGS)
 
 # BearSSL: its own source (scripts/setup puts it there), or BEARSSL=dir: a source tree or an
 # installation.
@@ -75,9 +76,13 @@ OBJ = $(CORE:%=$B/core/%.o) $(APPLETS:%=$B/applets/%.o)
 
 all: $B/mtabox
 
-$B/mtabox: $(OBJ) $(BEARSSL_LIB)
+$B/mtabox: $(OBJ) $(BEARSSL_LIB) $B/layout.ld
 	$(Q)$(CC) $(LINK) -o $@.full $(OBJ) $(BEARSSL_LIB)
 	$(Q)$(STRIP) -s -R .comment -o $@ $@.full
+
+$B/layout.ld: scripts/layout scripts/layout.names
+	@mkdir -p $(@D)
+	$(Q)scripts/layout scripts/layout.names >$@
 
 $B/core/%.o: core/%.c $B/config.h
 	@mkdir -p $(@D)
@@ -121,6 +126,12 @@ size: $B/mtabox
 	@$(CC) $(LINK) -fno-lto -Wl,-Map=$B/mtabox.map -o $B/mtabox.apart $(OBJ) $(BEARSSL_LIB)
 	@scripts/size $B '$(SIZE)' $(CORE) -- $(APPLETS)
 
+# scripts/layout.names anew: which functions run together.
+layout: $B/mtabox
+	@$(CC) $(LINK) -Wl,-Map=$B/layout.map -o $B/layout.full $(OBJ) $(BEARSSL_LIB)
+	@tests/bench/layout $B/layout.full $B/layout.map >$B/layout.names
+	@cp $B/layout.names scripts/layout.names
+
 # README.md's table.
 size-table: $B/mtabox
 	@scripts/size-table $B
@@ -131,7 +142,7 @@ demo:
 	@scripts/demo $B/mtabox
 
 clean:
-	rm -rf $B/core $B/applets $B/unit $B/mtabox* $B/config.h
+	rm -rf $B/core $B/applets $B/unit $B/mtabox* $B/layout* $B/config.h
 
 help:
 	@echo 'make            build/mtabox (features: TLS=0 AUTH=0 TLS_LEGACY=1; CROSS_COMPILE=, BEARSSL=dir)'
@@ -141,12 +152,13 @@ help:
 	@echo 'make power      power cuts: many more states of the disk than make test tries (half an hour)'
 	@echo 'make defects    each sync, lock and error check left out: which do the tests notice?'
 	@echo 'make size       bytes for each module; make size-table: the table in README.md'
+	@echo 'make layout     which functions the linker puts side by side, from what runs now'
 	@echo 'make bench      what a message costs beside other mail systems (fetched); bench-table: into README.md;'
 	@echo '  bench-mailq: listing; bench-relay: a queue over TLS; bench-recipients; bench-memory'
 	@echo 'make stress     the queue under strain: 10,000 messages'
 	@echo 'make install    DESTDIR= PREFIX=/usr'
 
 FORCE:
-.PHONY: all install size size-table demo clean help FORCE
+.PHONY: all install size layout size-table demo clean help FORCE
 .DELETE_ON_ERROR:
 -include $(OBJ:.o=.d)

@@ -5,7 +5,7 @@
 #ifndef APPLETS_H
 #define APPLETS_H
 
-#define APPLET(name, help) int name##_main(int argc, char **argv) __attribute__((cold));
+#define APPLET(name, help) int name##_main(int argc, char **argv);
 #include "applets.def"
 #undef APPLET
 

@@ -44,8 +44,7 @@ void crew_renew(struct crew *c, size_t limit);
  * alone: one for this job and no other, of which each route has one at a time. NULL: not now, or
  * with errno not 0 the system said no; EBUSY: lost ones are in the way. */
 struct crew_worker *crew_relay(struct crew *c, const struct conf *conf, const struct route *r,
-			       const struct outage_list *hosts, bool alone)
-	__attribute__((hot));
+			       const struct outage_list *hosts, bool alone);
 
 /* Whether there is likely to be room for mail of this key (route.h), or EBUSY at once: while one
  * is lost in a mailbox no other starts there, nor anywhere when all of a kind are lost. */

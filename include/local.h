@@ -30,8 +30,7 @@ struct local_job {
 };
 
 /* The worker's whole life; does not return. */
-_Noreturn void local_run(const struct local_job *job, struct worker_link *runner)
-	__attribute__((cold));
+_Noreturn void local_run(const struct local_job *job, struct worker_link *runner);
 
 /* The lines of a WORKER_EXPAND's payload: "address joe@example.org", "left root" (a name for
  * the aliases file), "part 2212294583 robot" (alias_part), "mailbox" (the recipient's own).

@@ -22,7 +22,6 @@ struct queue_options {
 /* Runs until the queue is empty, or for ever with stay, or (conf->defer) until each message
  * that was there had its attempt. runner: the lock's descriptor, closed at the end. 0; -1: the
  * directory could not be read, which was said, and neither stay nor hush is set. */
-int queue_run(struct spool *s, int runner, const struct queue_options *o)
-	__attribute__((cold));
+int queue_run(struct spool *s, int runner, const struct queue_options *o);
 
 #endif

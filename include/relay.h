@@ -10,12 +10,8 @@
 #include "reach.h"
 #include "worker.h"
 
-/* The worker's whole life; does not return. dead: hosts, as was known when it began. Hot, and so
- * is what starts it; what begins the other processes is cold. For the linker puts cold functions,
- * and those that only they call, together at the program's beginning, and the first 64 kB are
- * then not in a worker's memory. */
+/* The worker's whole life; does not return. dead: hosts, as was known when it began. */
 _Noreturn void relay_run(const struct conf *c, const struct destination *to,
-			 const struct outage_list *dead, struct worker_link *runner)
-	__attribute__((hot));
+			 const struct outage_list *dead, struct worker_link *runner);
 
 #endif

@@ -41,12 +41,11 @@ int submit(struct submission *sub, int fd, struct spool *spool, char id[SPOOL_ID
 	   struct buf *why);
 
 /* The same for a message that comes in pieces. All arguments must live until the end. */
-struct intake *submit_open(struct submission *sub, struct spool *spool, struct buf *why)
-	__attribute__((cold));
+struct intake *submit_open(struct submission *sub, struct spool *spool, struct buf *why);
 /* False: no more bytes are wanted; submit_commit says why. */
-bool submit_feed(struct intake *i, struct str bytes) __attribute__((cold));
+bool submit_feed(struct intake *i, struct str bytes);
 /* Either of these ends it. */
-int submit_commit(struct intake *i, char id[SPOOL_ID + 1]) __attribute__((cold));
+int submit_commit(struct intake *i, char id[SPOOL_ID + 1]);
 void submit_abort(struct intake *i);
 
 #endif
