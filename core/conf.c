@@ -574,10 +574,10 @@ conf_init(struct conf *c)
 	c->origins = buf_array(NULL, origins, sizeof *c->origins);
 	memset(c->origins, 0, origins * sizeof *c->origins);
 	for (const struct key *k = keys; k < keys + KEYS; k++)
-		if (*k->initial)
+		if (is_text(k))
+			set_text(field(c, k), str_of(k->initial));
+		else if (*k->initial)
 			set_key(c, k, str_of(k->initial), &(struct place){0}, NULL);
-		else if (is_text(k))
-			set_text(field(c, k), STR(""));
 }
 
 void
