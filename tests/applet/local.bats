@@ -366,7 +366,8 @@ deferred() { has "$S/log" "status=deferred"; has "$S/log" "$1"; }
 @test "deliver: another mail system's Delivered-To, and a .forward that calls it" {
 	printf 'Delivered-To: joe@router.example\n\nx\n' | expect 0 deliver joe
 	delivered 1 joe
-	forwards joe "\"|$MTABOX deliver -C $conf joe\""
+	cp "$MTABOX" mtabox
+	forwards joe "\"|$S/mtabox deliver -C $conf joe\""
 	chmod 644 "$conf"
 	letter | expect 0 deliver joe
 	delivered 2 joe

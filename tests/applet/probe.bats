@@ -133,7 +133,8 @@ probe() {
 	serve server
 	knows_password 127.0.0.1
 	relay "joe@127.0.0.1:$port"
-	expect 77 as_nobody "$MTABOX" sendmail -C "$conf" -bv -v
+	cp "$MTABOX" mtabox
+	expect 77 as_nobody ./mtabox sendmail -C "$conf" -bv -v
 	prints "smtp://joe@127.0.0.1:$port: not usable: auth_file $S/auth: Permission denied: root and its owner may read it (4.7.0)"
 	saw server connect 0
 }

@@ -148,7 +148,8 @@ turns() {
 		same "$(field sender)" "$sender"
 		rm "$(message)"
 	done
-	letter | as_nobody env -i "$MTABOX" sendmail -C "$conf" -O "spooldir=$S/mail/spool" \
+	cp "$MTABOX" mtabox
+	letter | as_nobody env -i ./mtabox sendmail -C "$conf" -O "spooldir=$S/mail/spool" \
 		-O "log_file=$S/mail/log" -odq x@y.example
 	same "$(sed -n 's/^sender //p' mail/spool/Q*)" me@mail.example
 }

@@ -91,9 +91,9 @@ class Box:
             how["input"] = text
         how.setdefault("stdout", subprocess.PIPE)
         how.setdefault("stderr", subprocess.PIPE)
+        how.setdefault("executable", MTABOX)
         environment = {"MTABOX_CONF": self.path("conf"), "PATH": "/usr/bin:/bin", **dict(env)}
-        done = subprocess.run([applet, *args], executable=MTABOX, env=environment,
-                              timeout=timeout, **how)
+        done = subprocess.run([applet, *args], env=environment, timeout=timeout, **how)
         return Result(done.returncode, done.stdout or b"", done.stderr or b"")
 
     def sendmail(self, args, text=b"", **how):
