@@ -48,7 +48,7 @@ WARN   = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 LANG_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -I$B -isystem $(BEARSSL_INC) $(WARN)
 # Without a dynamic linker nobody would act on RELRO, for which the file has a page of padding.
 STATIC = -static -no-pie -fno-pie -Wl,--gc-sections -Wl,-z,noseparate-code -Wl,--build-id=none \
-	-Wl,-z,norelro -Wl,-z,common-page-size=64
+	-Wl,-z,norelro
 # Functions stay where scripts/layout.names has them, not where the compiler thinks they are hot.
 CODE   = -fno-pie -fno-asynchronous-unwind-tables -fno-stack-protector -ffunction-sections -fdata-sections \
 	-fomit-frame-pointer -fno-reorder-functions
