@@ -437,13 +437,15 @@ find(struct job *j, char state, struct str id)
 	m->why = NULL;
 	if (j->verb->to && strchr(j->verb->states, state))
 		r = spool_claim(&j->spool, state, id, &m->claim);
-	rc = r == SPOOL_OK ? 0 : spool_peek(&j->spool, state, id, &m->claim);
-	if (rc && is_hidden(j))
-		return SPOOL_GONE;
-	if (rc)
-		m->why = errno == EINVAL ? "not a file that we deliver" : strerror(errno);
-	else
+	if (j->verb - verbs < LISTS)
+		rc = spool_show(&j->spool, state, id, &m->claim, &m->text, &m->log, &m->envelope,
+				&m->journal, &m->why);
+	else if (!(rc = r == SPOOL_OK ? 0 : spool_peek(&j->spool, state, id, &m->claim)))
 		rc = spool_read(&m->claim, &m->text, &m->log, &m->envelope, &m->journal, &m->why);
+	if (rc && !m->why && is_hidden(j))
+		return SPOOL_GONE;
+	if (rc && !m->why)
+		m->why = errno == EINVAL ? "not a file that we deliver" : strerror(errno);
 	if (rc && errno != EINVAL)
 		complain(j, result_of(errno), id, m->why);
 	return r;

@@ -22,6 +22,8 @@ enum {
 	FIRST_READ = 4096,        /* of a message file: mostly all of it */
 };
 
+static const uint64_t UNSEEN = UINT64_MAX; /* a size that was not asked for */
+
 struct name {
 	char z[1 + SPOOL_ID + 1];
 };
@@ -93,34 +95,45 @@ is_owner(const struct spool *s, const struct stat *st)
 	return st->st_uid == s->uid || (s->shared && s->uid == 0 && st->st_gid == s->group);
 }
 
-/* Opens a file in the spool only if it is one that we could have put there: EINVAL for a
- * link, a FIFO, a directory, somebody else's file, a message by two names. Never waits. *size:
- * its own. */
+/* Never waits. EINVAL for a link, and for what cannot be opened like a file. */
+static int
+open_file(const struct spool *s, const char *name, int flags)
+{
+	int fd = openat(s->dir, name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+
+	if (fd < 0 && (errno == ELOOP || errno == ENXIO || errno == EISDIR))
+		errno = EINVAL;
+	return fd;
+}
+
+/* Whether fd, just opened by that name, is a file that we could have put there: EINVAL for a FIFO,
+ * a directory, somebody else's file, a message by two names. *size: its own. */
+static int
+check_file(const struct spool *s, int fd, const char *name, uint64_t *size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -1;
+	*size = (uint64_t)st.st_size;
+	if (st.st_nlink == 0)
+		errno = ENOENT;
+	else if (!S_ISREG(st.st_mode) || !is_owner(s, &st) ||
+		 (st.st_nlink != 1 && spool_is_id(str_from(str_of(name), 1))))
+		errno = EINVAL;
+	else
+		return 0;
+	return -1;
+}
+
 static int
 open_sized(const struct spool *s, const char *name, int flags, uint64_t *size)
 {
-	struct stat st;
-	int err = 0;
+	int fd = open_file(s, name, flags);
 
-	flags |= O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-	int fd = openat(s->dir, name, flags, 0600);
-	if (fd < 0) {
-		if (errno == ELOOP || errno == ENXIO || errno == EISDIR)
-			errno = EINVAL;
-		return -1;
-	}
-	if (fstat(fd, &st))
-		err = errno;
-	else if (st.st_nlink == 0)
-		err = ENOENT;
-	else if (!S_ISREG(st.st_mode) || !is_owner(s, &st) ||
-		 (st.st_nlink != 1 && spool_is_id(str_from(str_of(name), 1))))
-		err = EINVAL;
-	*size = (uint64_t)st.st_size;
-	if (!err)
+	if (fd < 0 || check_file(s, fd, name, size) == 0)
 		return fd;
-	close(fd);
-	errno = err;
+	close_quietly(fd);
 	return -1;
 }
 
@@ -576,18 +589,25 @@ spool_release(struct spool_claim *c)
 	c->fd = c->journal = -1;
 }
 
-int
-spool_peek(struct spool *s, char state, struct str id, struct spool_claim *c)
+static int
+peek(struct spool *s, char state, struct str id, struct spool_claim *c, bool checked)
 {
-	*c = (struct spool_claim){.fd = -1, .journal = -1, .state = state};
+	*c = (struct spool_claim){.fd = -1, .size = UNSEEN, .journal = -1, .state = state};
 	if (!spool_is_id(id)) {
 		errno = ENOENT;
 		return -1;
 	}
 	memcpy(c->id, id.ptr, SPOOL_ID);
 	struct name name = make_name(state, c->id);
-	c->fd = open_sized(s, name.z, O_RDONLY, &c->size);
+	c->fd = checked ? open_sized(s, name.z, O_RDONLY, &c->size) :
+			  open_file(s, name.z, O_RDONLY);
 	return c->fd < 0 ? -1 : 0;
+}
+
+int
+spool_peek(struct spool *s, char state, struct str id, struct spool_claim *c)
+{
+	return peek(s, state, id, c, true);
 }
 
 /* Exactly len bytes from offset on. NULL, or why not with errno; EINVAL unless it is the
@@ -605,15 +625,33 @@ read_part(int fd, uint64_t offset, uint64_t len, struct buf *out)
 	return (uint64_t)n == len ? NULL : "the file ends too early";
 }
 
+/* The first part, which mostly is all. Where the size was not asked for, less than there is room
+ * for tells it. */
+static const char *
+read_first(struct spool_claim *c, struct buf *text)
+{
+	struct stat st;
+
+	if (c->size != UNSEEN)
+		return read_part(c->fd, 0, c->size < FIRST_READ ? c->size : FIRST_READ, text);
+	ssize_t n = pread(c->fd, buf_room(text, FIRST_READ), FIRST_READ, 0);
+	if (n < 0 || (n == FIRST_READ && fstat(c->fd, &st)))
+		return strerror(errno);
+	text->len = (size_t)n;
+	c->size = n == FIRST_READ ? (uint64_t)st.st_size : (uint64_t)n;
+	return NULL;
+}
+
 static const char *
 read_message(struct spool_claim *c, struct buf *text, struct buf *log, struct envelope *e)
 {
-	uint64_t offset, length, size = c->size;
-	const char *why = read_part(c->fd, 0, size < FIRST_READ ? size : FIRST_READ, text);
+	uint64_t offset, length, size;
+	const char *why = read_first(c, text);
 
 	/* Where reading worked and something is wrong, errno is EINVAL. */
 	if (why)
 		return why;
+	size = c->size;
 	if (envelope_parse_fixed(buf_view(text), &offset, &length))
 		return size < ENVELOPE_FIRST ? "the file ends too early" :
 					       "not an envelope of this version";
@@ -653,6 +691,31 @@ spool_read(struct spool_claim *c, struct buf *text, struct buf *log, struct enve
 	journal_fold(buf_view(log), e->binds ? (struct str){c->id, SPOOL_ID} : (struct str){0},
 		     e, j);
 	return 0;
+}
+
+int
+spool_show(struct spool *s, char state, struct str id, struct spool_claim *c, struct buf *text,
+	   struct buf *log, struct envelope *e, struct journal *j, const char **why)
+{
+	bool checked = state == 'C' || !spool_may_run(s);
+
+	*why = NULL;
+	if (peek(s, state, id, c, checked))
+		return -1;
+	int rc = spool_read(c, text, log, e, j, why);
+	if (checked || (rc == 0 && j->has_facts))
+		return rc;
+	/* Nobody has tried it, or it is no message. */
+	struct name name = make_name(state, c->id);
+	if (check_file(s, c->fd, name.z, &c->size) == 0)
+		return rc ? spool_read(c, text, log, e, j, why) : 0;
+	*why = NULL;
+	int err = errno;
+	journal_free(j);
+	envelope_free(e);
+	spool_release(c);
+	errno = err;
+	return -1;
 }
 
 int

@@ -129,6 +129,13 @@ char spool_find(const struct spool *s, struct str id);
 /* A plain file of our own, opened for listing without a lock. 0, or -1 with errno. */
 int spool_peek(struct spool *s, char state, struct str id, struct spool_claim *c);
 
+/* The same, and spool_read, of one that is only listed: with *why NULL it cannot be opened, as
+ * spool_peek says. Whose the file is, and by how many names, is asked only where no runner has
+ * tried it: the one that did has looked, and who claims it next looks again. A user to whom not
+ * all is shown is shown nothing without asking, and of what was set aside it is to be said why. */
+int spool_show(struct spool *s, char state, struct str id, struct spool_claim *c, struct buf *text,
+	       struct buf *log, struct envelope *e, struct journal *j, const char **why);
+
 /* Calls visit with each message (Q, H, C; no draft), in the directory's order. visit may rename
  * and unlink. 0, or -1 with errno. */
 int spool_walk(struct spool *s, void (*visit)(void *ctx, char state, struct str id), void *ctx);

@@ -164,6 +164,27 @@ post() { letter "$1's" | expect 0 as "$1" "$S/bin/sendmail" "${@:2}" && silent; 
 	spool_is Q
 }
 
+@test "what all may read, and what is no file, is root's to see, also when it was tried" {
+	post daemon daemon
+	file=$(message)
+	/usr/bin/python3 -ISB - "$file" <<-'END'
+	import sys, zlib
+	line = b"facts 1795341236 86402123 5f3a9c0d11e2b3a4 1 * 1795341236 x@y host"
+	crc = zlib.crc32(sys.argv[1][-16:].encode() + line)
+	open(sys.argv[1], "ab").write(line + b" %08x\n" % crc)
+	END
+	chmod 666 "$file"
+	mkdir "$spool/Q0000000000000001"
+	for option in "" -j; do
+		expect 0 as games "$S/bin/mailq" $option
+		has_not out Q0000000000000001
+		has_not out "${file##*/Q}"
+		expect 0 as root "$S/bin/mailq" $option
+		prints "${file##*/Q}"
+		prints 'not a file that we deliver'
+	done
+}
+
 @test "root's runner hears of what a user releases or wants tried" {
 	mkdir "$S/mail/daemon"
 	post games daemon

@@ -205,6 +205,61 @@ is() { [ -e "$spool/$1$2" ] || fail "no $1$2:" "$(ls "$spool")"; }
 	prints 'in 2 Requests.'
 }
 
+# attempted FILE: a runner has looked at it.
+attempted() {
+	/usr/bin/python3 -ISB - "$1" <<-'END'
+	import sys, zlib
+	line = b"facts 1795341236 86402123 5f3a9c0d11e2b3a4 1 * 1795341236 x@y host"
+	crc = zlib.crc32(sys.argv[1][-16:].encode() + line)
+	open(sys.argv[1], "ab").write(line + b" %08x\n" % crc)
+	END
+}
+
+# strange: none of them is one of ours, however it is listed.
+strange() {
+	expect 0 mailq
+	same "$(grep -c '(cannot be read: not a file that we deliver)' out)" 3
+	prints 'in 3 Requests.'
+	expect 0 mailq -j
+	same "$(grep -c '"unreadable": "not a file that we deliver"' out)" 3
+}
+
+@test "a second name, while nobody has tried it: listed with the reason; later with its history" {
+	three
+	for id in "$one" "$two" "$three"; do ln "$spool/Q$id" "other$id"; done
+	strange
+	for id in "$one" "$two" "$three"; do attempted "$spool/Q$id"; done
+	expect 0 mailq
+	same "$(grep -c 'not tried yet' out)" 4
+	expect 0 mailq -c ALL
+	prints 'not a file that we deliver'
+	for id in "$one" "$two" "$three"; do mv "$spool/Q$id" "$spool/C$id"; done
+	strange
+	expect 0 mailq
+	prints "$one#"
+}
+
+@test "somebody else's file, while nobody has tried it: listed with the reason; later with its history" {
+	needs_root 'a file of somebody else'
+	three
+	chown daemon "$spool"/Q*
+	strange
+	for id in "$one" "$two" "$three"; do attempted "$spool/Q$id"; done
+	expect 0 mailq
+	same "$(grep -c 'not tried yet' out)" 4
+	flush
+	logged 'not a file that we deliver, left alone'
+	spool_is QQQ
+}
+
+@test "who and how many names is not asked for what was tried: three system calls for each" {
+	three
+	for id in "$one" "$two" "$three"; do attempted "$spool/Q$id"; done
+	strace -qqq -o trace -e trace=file,desc "$MTABOX" mailq -C "$conf" >/dev/null ||
+		skip 'strace may not trace here'
+	same "$(grep -A2 "openat.*$two" trace | cut -d'(' -f1 | paste -sd' ')" 'openat pread64 close'
+}
+
 @test "no verb on another user's queue" {
 	needs_root 'another user'
 	three

@@ -39,7 +39,7 @@ QUESTIONS = set("""strcmp strncmp memcmp strchr strrchr memchr memmem strstr get
 SUCCESS = set("""attempt_write attempt_add_bounce attempt_add_warning reach_run sandbox_enter
     room_fits""".split())
 # A pointer: why it failed. Others give one when it went well.
-REASONS = {"read_part", "read_message", "parse", "parse_rcpt", "parse_rcpts", "parse_notify"}
+REASONS = {"read_part", "read_first", "read_message", "parse", "parse_rcpt", "parse_rcpts", "parse_notify"}
 # These give a number of bytes, of which 0 is the end.
 READS = set("""read pread recv recvmsg source_read file_read_at channel_read net_read tls_read read_some
     worker_receive send_some splice reader_bytes write pwrite sendmsg send""".split())

@@ -922,6 +922,206 @@ test_peek(void **state)
 	forget_read();
 }
 
+static int
+truncate_message(struct spool_claim *c, size_t len)
+{
+	assert_int_equal(spool_open_journal(&spool, c), 0);
+	int rc = ftruncate(c->journal, (off_t)len);
+	spool_release(c);
+	return rc;
+}
+
+static int
+show(struct spool *s, char state, const char *id, struct spool_claim *c)
+{
+	journal_free(&got.j);
+	envelope_free(&got.e);
+	errno = 0;
+	got.rc = spool_show(s, state, str_of(id), c, &got.text, &got.log, &got.e, &got.j,
+			    &got.why);
+	got.err = errno;
+	return got.rc;
+}
+
+/* A runner has had it. */
+static void
+append_facts(struct spool_claim *c)
+{
+	struct envelope nobody = {0};
+	struct journal j;
+	struct buf line = {0};
+
+	journal_fold((struct str){0}, str_of(c->id), &nobody, &j);
+	journal_print_facts(&j, &now, 1, STR("x@y"), STR("router"), &line);
+	assert_int_equal(spool_append(&spool, c, buf_view(&line), SPOOL_NOTE), 0);
+	buf_free(&line);
+	journal_free(&j);
+}
+
+/* As spool_peek says: it is not one of ours, and nothing is left of it. */
+static void
+shows_none(struct spool *s, char state, const char *id)
+{
+	struct spool_claim c;
+
+	assert_int_equal(show(s, state, id, &c), -1);
+	assert_int_equal(got.err, EINVAL);
+	assert_null(got.why);
+	assert_int_equal(c.fd, -1);
+	assert_null(got.j.rcpts);
+	assert_null(got.e.rcpts);
+}
+
+static void
+shows(struct spool *s, char state, const char *id)
+{
+	struct spool_claim c;
+
+	assert_int_equal(show(s, state, id, &c), 0);
+	assert_null(got.why);
+	assert_int_equal(got.e.rcpt_count, 2);
+	assert_int_equal(c.size, size_of(c.fd));
+	spool_release(&c);
+}
+
+static void
+test_show_no_message(void **state)
+{
+	static const char id[] = "0000000000000001", name[] = "Q0000000000000001";
+	char real[SPOOL_ID + 1], queued[32];
+	struct spool_claim c;
+
+	(void)state;
+	queue_message("x\n", real);
+	snprintf(queued, sizeof queued, "Q%s", real);
+	for (int kind = 0; kind < (geteuid() == 0 ? 6 : 5); kind++) {
+		int rc = kind == 0 ? symlinkat(queued, spool.dir, name) :
+			 kind == 1 ? mkfifoat(spool.dir, name, 0600) :
+			 kind == 2 ? mkdirat(spool.dir, name, 0700) :
+			 kind == 3 ? symlinkat("/nowhere", spool.dir, name) :
+			 kind == 4 ? mknodat(spool.dir, name, S_IFSOCK | 0600, 0) :
+				     mknodat(spool.dir, name, S_IFCHR | 0600, 1 << 8 | 5);
+		assert_int_equal(rc, 0);
+		shows_none(&spool, 'Q', id);
+		unlinkat(spool.dir, name, kind == 2 ? AT_REMOVEDIR : 0);
+	}
+	assert_int_equal(show(&spool, 'Q', id, &c), -1);
+	assert_int_equal(got.err, ENOENT);
+	assert_null(got.why);
+
+	close(file_create(spool.dir, name, 0600));
+	assert_int_equal(show(&spool, 'Q', id, &c), -1);
+	assert_int_equal(got.err, EINVAL);
+	assert_string_equal(got.why, "the file ends too early");
+	assert_int_equal(c.size, 0);
+	spool_release(&c);
+	forget_read();
+}
+
+/* Whose it is and how many names it has: as long as no runner has looked, and where we are none. */
+static void
+test_show_strangers(void **state)
+{
+	struct spool users = spool;
+	char id[SPOOL_ID + 1], name[32];
+
+	(void)state;
+	users.shared = true;
+	users.uid = geteuid() + 1;
+	queue_message("x\n", id);
+	snprintf(name, sizeof name, "Q%s", id);
+	shows(&spool, 'Q', id);
+	shows_none(&users, 'Q', id);
+	assert_int_equal(linkat(spool.dir, name, spool.dir, "other", 0), 0);
+	shows_none(&spool, 'Q', id);
+	assert_int_equal(unlinkat(spool.dir, "other", 0), 0);
+	struct spool_claim c = claim('Q', id);
+	append_facts(&c);
+	assert_int_equal(linkat(spool.dir, name, spool.dir, "other", 0), 0);
+	shows(&spool, 'Q', id);
+	shows_none(&users, 'Q', id);
+	if (geteuid() == 0) {
+		assert_int_equal(fchown(c.fd, 12345, 12345), 0);
+		shows(&spool, 'Q', id);
+		assert_int_equal(fchown(c.fd, 0, 0), 0);
+	}
+	/* Whoever asks what is wrong with it is told. */
+	assert_int_equal(spool_move(&spool, &c, 'C'), 0);
+	shows_none(&spool, 'C', id);
+	assert_int_equal(unlinkat(spool.dir, "other", 0), 0);
+	shows(&spool, 'C', id);
+	c = claim('C', id);
+	assert_int_equal(spool_move(&spool, &c, 'H'), 0);
+	shows(&spool, 'H', id);
+	forget_read();
+}
+
+/* However much of the file the first read brings: 4096 bytes at most. */
+static void
+test_show_sizes(void **state)
+{
+	static char body[100001];
+	char id[SPOOL_ID + 1];
+
+	(void)state;
+	queue_message("", id);
+	struct spool_claim c = claim('Q', id);
+	append_facts(&c);
+	size_t least = (size_t)size_of(c.fd);
+	spool_release(&c);
+	memset(body, 'x', sizeof body - 1);
+	body[sizeof body - 2] = '\n';
+	const size_t sizes[] = {4095, 4096, 4097, 4096 + least, 8192, least + sizeof body - 1};
+	for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
+		size_t len = sizes[n] - least;
+		queue_message(body + sizeof body - 1 - len, id);
+		c = claim('Q', id);
+		append_facts(&c);
+		assert_int_equal(size_of(c.fd), sizes[n]);
+		shows(&spool, 'Q', id);
+		assert_int_equal(got.e.length, len);
+		assert_true(got.j.has_facts);
+		append_outcome(&c, "*", TEMPFAIL, true);
+		shows(&spool, 'Q', id);
+		assert_int_equal(got.j.rcpts[1].attempts, 1);
+		/* Torn: not all of the message is there. */
+		assert_int_equal(truncate_message(&c, got.e.offset + len - 1), 0);
+		assert_int_equal(show(&spool, 'Q', id, &c), -1);
+		assert_int_equal(got.err, EINVAL);
+		assert_string_equal(got.why, "the message is shorter than its envelope says");
+		spool_release(&c);
+	}
+	forget_read();
+}
+
+/* An envelope beyond that. */
+static void
+test_show_long_envelope(void **state)
+{
+	static char name[5000];
+	struct envelope e = {
+		.length = 2, .arrived = now, .rcpts = rcpts, .rcpt_count = 2,
+		.name = {name, sizeof name},
+	};
+	struct buf head = {0}, fixed = {0};
+	struct spool_draft d;
+
+	(void)state;
+	memset(name, 'n', sizeof name);
+	assert_int_equal(spool_create(&spool, &now, &d), 0);
+	print_whole(&e, &head);
+	e.offset = head.len;
+	envelope_print_fixed(&e, &fixed);
+	buf_puts(&head, "x\n");
+	assert_int_equal(file_write(d.fd, buf_view(&head)), 0);
+	assert_int_equal(spool_commit(&spool, &d, buf_view(&fixed)), 0);
+	shows(&spool, 'Q', d.id);
+	assert_int_equal(got.e.name.len, sizeof name);
+	buf_free(&head);
+	buf_free(&fixed);
+	forget_read();
+}
+
 static void
 test_room(void **state)
 {
@@ -1165,6 +1365,10 @@ main(void)
 		TEST(test_read_refuses),
 		TEST(test_move_and_walk),
 		TEST(test_peek),
+		TEST(test_show_no_message),
+		TEST(test_show_strangers),
+		TEST(test_show_sizes),
+		TEST(test_show_long_envelope),
 		TEST(test_room),
 		TEST(test_runner),
 		TEST(test_runner_waited_for),

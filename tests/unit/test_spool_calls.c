@@ -409,6 +409,29 @@ run_peek(void)
 	return rc;
 }
 
+/* What cannot be read is no damage: the reason is the error's. */
+static int
+run_show(void)
+{
+	struct buf text = {0}, log = {0};
+	struct envelope e = {0};
+	struct journal j = {0};
+	const char *words;
+
+	count_calls();
+	int rc = done(spool_show(&spool, 'Q', str_of(id), &c, &text, &log, &e, &j, &words));
+	int err = errno;
+	assert_true(rc == 0 || !words || strcmp(words, strerror(err)) == 0);
+	assert_true(rc == 0 || words || c.fd == -1);
+	spool_release(&c);
+	journal_free(&j);
+	envelope_free(&e);
+	buf_free(&text);
+	buf_free(&log);
+	errno = err;
+	return rc;
+}
+
 static int
 run_touch(void)
 {
@@ -450,6 +473,7 @@ test_claim(void **state)
 	queue(10, id);
 	each_call_fails("a claim", run_claim, EIO, "");
 	each_call_fails("opening", run_peek, EIO, "");
+	each_call_fails("showing", run_show, EIO, " pread1 ");
 	each_call_fails("touching", run_touch, EIO, " close1 ");
 	each_call_fails("waking", run_touch_runner, EIO, " close1 ");
 	each_call_fails("the runner's lock", run_lock_runner, EIO, "");
