@@ -84,8 +84,10 @@ str_starts(struct str s, struct str prefix)
 {
 	size_t n = 0;
 
+	if (s.len < prefix.len)
+		return false;
 	/* Mostly it does not, from the first letter on. */
-	while (n < prefix.len && n < s.len && s.ptr[n] == prefix.ptr[n])
+	while (n < prefix.len && s.ptr[n] == prefix.ptr[n])
 		n++;
 	return n == prefix.len;
 }
@@ -107,14 +109,6 @@ str_find(struct str s, char c)
 	const char *p = s.len ? memchr(s.ptr, c, s.len) : NULL;
 
 	return p ? (size_t)(p - s.ptr) : s.len;
-}
-
-struct str
-str_from(struct str s, size_t start)
-{
-	if (start > s.len)
-		start = s.len;
-	return (struct str){s.ptr ? s.ptr + start : NULL, s.len - start};
 }
 
 struct str

@@ -34,7 +34,15 @@ size_t str_find(struct str s, char c);
  * c, or empty. */
 struct str str_cut(struct str *s, char c);
 
-struct str str_from(struct str s, size_t start); /* all from start (at most len) on */
+/* All from start (at most len) on. In place: a call takes as many bytes, and longer. */
+__attribute__((always_inline)) static inline struct str
+str_from(struct str s, size_t start)
+{
+	if (start > s.len)
+		start = s.len;
+	return (struct str){s.ptr ? s.ptr + start : NULL, s.len - start};
+}
+
 struct str str_upto(struct str s, size_t len);   /* the first len (at most all) bytes */
 struct str str_trim(struct str s);               /* without blanks (space, tab, CR, LF) at both ends */
 
