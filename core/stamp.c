@@ -56,11 +56,13 @@ is_end(struct str s, size_t at)
 static bool
 take_hex(struct str *in, uint64_t *value)
 {
-	struct str digits = str_upto(*in, 16);
+	size_t n = 0;
 	uint64_t v = 0;
 
-	for (size_t n = 0; n < digits.len; n++) {
-		unsigned digit = (unsigned char)digits.ptr[n] - '0';
+	if (in->len < 16 || !is_end(*in, 16))
+		return false;
+	do {
+		unsigned digit = (unsigned char)in->ptr[n] - '0';
 		if (digit > 9) {
 			digit -= 'a' - '0';
 			if (digit > 5)
@@ -68,9 +70,7 @@ take_hex(struct str *in, uint64_t *value)
 			digit += 10;
 		}
 		v = v << 4 | digit;
-	}
-	if (digits.len < 16 || !is_end(*in, 16))
-		return false;
+	} while (++n < 16);
 	*value = v;
 	*in = str_from(*in, 17);
 	return true;
