@@ -132,11 +132,11 @@ envelope_print_end(struct envelope *e, struct buf *out)
 bool
 envelope_is_address(struct str s)
 {
-	struct buf canonical = {0};
-	const char *why;
-
 	if (addr_is_plain(s))
 		return true;
+
+	struct buf canonical = {0};
+	const char *why;
 	bool is = !addr_parse(s, &canonical, &why) && str_eq(buf_view(&canonical), s);
 
 	buf_free(&canonical);

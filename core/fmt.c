@@ -82,7 +82,9 @@ take_number(const char *p, size_t *n)
 static const char *
 take_spec(struct sink *s, const char *p, struct spec *sp)
 {
-	*sp = (struct spec){.precision = SIZE_MAX};
+	sp->left = sp->zero = false;
+	sp->precision = SIZE_MAX;
+	sp->longs = 0;
 	for (; *p == '-' || *p == '0'; p++)
 		*(*p == '-' ? &sp->left : &sp->zero) = true;
 	p = take_number(p, &sp->width);
@@ -145,8 +147,11 @@ convert(struct sink *s, const struct spec *sp, char conversion)
 size_t
 fmt_vprint(char *dst, size_t cap, const char *fmt, va_list ap)
 {
-	struct sink s = {.dst = dst, .cap = cap};
+	struct sink s;
 
+	s.dst = dst;
+	s.cap = cap;
+	s.len = 0;
 	va_copy(s.ap, ap);
 	while (*fmt) {
 		const char *start = fmt;
