@@ -593,10 +593,6 @@ static int
 peek(struct spool *s, char state, struct str id, struct spool_claim *c, bool checked)
 {
 	*c = (struct spool_claim){.fd = -1, .size = UNSEEN, .journal = -1, .state = state};
-	if (!spool_is_id(id)) {
-		errno = ENOENT;
-		return -1;
-	}
 	memcpy(c->id, id.ptr, SPOOL_ID);
 	struct name name = make_name(state, c->id);
 	c->fd = checked ? open_sized(s, name.z, O_RDONLY, &c->size) :
@@ -607,7 +603,9 @@ peek(struct spool *s, char state, struct str id, struct spool_claim *c, bool che
 int
 spool_peek(struct spool *s, char state, struct str id, struct spool_claim *c)
 {
-	return peek(s, state, id, c, true);
+	c->fd = c->journal = -1;
+	errno = ENOENT;
+	return spool_is_id(id) ? peek(s, state, id, c, true) : -1;
 }
 
 /* Exactly len bytes from offset on. NULL, or why not with errno; EINVAL unless it is the
