@@ -701,7 +701,7 @@ spool_show(struct spool *s, char state, struct str id, struct spool_claim *c, st
 	if (peek(s, state, id, c, checked))
 		return -1;
 	int rc = spool_read(c, text, log, e, j, why);
-	if (checked || (rc == 0 && j->has_facts))
+	if (checked || j->has_facts)
 		return rc;
 	/* Nobody has tried it, or it is no message. */
 	struct name name = make_name(state, c->id);
