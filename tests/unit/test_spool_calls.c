@@ -474,6 +474,11 @@ test_claim(void **state)
 	each_call_fails("a claim", run_claim, EIO, "");
 	each_call_fails("opening", run_peek, EIO, "");
 	each_call_fails("showing", run_show, EIO, " pread1 ");
+	empty();
+	queue(5000, id);
+	each_call_fails("showing a long one", run_show, EIO, " pread1 fstat1 pread2 ");
+	empty();
+	queue(10, id);
 	each_call_fails("touching", run_touch, EIO, " close1 ");
 	each_call_fails("waking", run_touch_runner, EIO, " close1 ");
 	each_call_fails("the runner's lock", run_lock_runner, EIO, "");
