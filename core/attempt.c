@@ -125,6 +125,9 @@ attempt_open(struct attempt *a, struct spool *spool, const struct conf *conf, st
 		log_error("%s: cannot be locked now:", a->id);
 		return SPOOL_BUSY;
 	}
+	/* A link, a FIFO, a directory: nothing will make mail of it. */
+	if (r == SPOOL_ERROR && !spool_is_file(spool, &a->claim))
+		return set_aside(a, 'C', "not a file");
 	if (r == SPOOL_ERROR)
 		log_error("%s: not a file that we deliver, left alone", a->id);
 	if (r != SPOOL_OK)

@@ -803,6 +803,15 @@ spool_move(struct spool *s, struct spool_claim *c, char state)
 	return 0;
 }
 
+bool
+spool_is_file(const struct spool *s, const struct spool_claim *c)
+{
+	struct name name = make_name(c->state, c->id);
+	struct stat st;
+
+	return fstatat(s->dir, name.z, &st, AT_SYMLINK_NOFOLLOW) || S_ISREG(st.st_mode);
+}
+
 /* The runner, and how it is woken */
 
 enum spool_result

@@ -123,6 +123,10 @@ int spool_sync(struct spool *s);
 /* Renames to another state ('Q', 'H', 'C') and releases. 0, or -1 with errno. */
 int spool_move(struct spool *s, struct spool_claim *c, char state);
 
+/* After SPOOL_ERROR with EINVAL: whether its name means a plain file, which may become one that is
+ * ours alone. Else spool_move is for it as well. Where it cannot be told, it is one. */
+bool spool_is_file(const struct spool *s, const struct spool_claim *c);
+
 /* The state of the message with that id. 0: there is none (ENOENT), or it is not known. */
 char spool_find(const struct spool *s, struct str id);
 

@@ -167,7 +167,7 @@ beside() {
 	delivered 1
 	expect 0 mailq
 	prints "$id"
-	[ -e "spool/Q$id" ] || [ -L "spool/Q$id" ] || [ -e "spool/C$id" ] || fail 'it is gone'
+	[ -e "spool/Q$id" ] || [ -e "spool/C$id" ] || [ -L "spool/C$id" ] || fail 'it is gone'
 }
 
 @test "an empty file: set aside" { beside 'touch spool/Q$id'; spool_is C; prints "$id#"; }
@@ -184,11 +184,26 @@ beside() {
 	beside 'sed "1s/[0-9]\{12\} /99999999999999999 /" "$good" >spool/Q$id'
 	spool_is C
 }
-@test "a symbolic link: left alone" { beside 'cp "$good" message; ln -s ../message spool/Q$id'; spool_is Q; }
-@test "a dangling link: left alone" { beside 'ln -s /nowhere spool/Q$id'; spool_is Q; }
-@test "a FIFO: left alone, nobody hangs" { beside 'mkfifo spool/Q$id'; spool_is Q; }
-@test "a directory: left alone" { beside 'mkdir spool/Q$id'; spool_is Q; }
-@test "a second name of a file elsewhere: left alone" { beside 'cp "$good" message; ln message spool/Q$id'; spool_is Q; }
+@test "a symbolic link: set aside, not followed" {
+	beside 'cp "$good" message; ln -s ../message spool/Q$id'
+	spool_is C
+	prints "$id#"
+	prints 'not a file that we deliver'
+	logged "$id: not a file: kept as C$id"
+	[ -L "spool/C$id" ] && [ -s message ]
+}
+@test "a dangling link: set aside" { beside 'ln -s /nowhere spool/Q$id'; spool_is C; }
+@test "a FIFO: set aside, nobody hangs" { beside 'mkfifo spool/Q$id'; spool_is C; }
+@test "a directory: set aside" { beside 'mkdir spool/Q$id'; spool_is C; }
+@test "a second name of a file elsewhere: left alone, and delivered when it is the only one" {
+	beside 'cp "$good" message; ln message spool/Q$id'
+	spool_is Q
+	logged "$id: not a file that we deliver, left alone"
+	rm message
+	flush
+	delivered 2
+	spool_is ''
+}
 
 @test "somebody else's file: left alone" {
 	needs_root 'a file of somebody else'

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: ISC
 """A queue with hundreds of files that no sendmail made, and good mail between them: a message cut
 at every byte and damaged at random places, what is no plain file of our own, names that are nearly
-ours, files of 10 GB without content. The good mail is delivered once; what cannot be read is set
-aside, what cannot be ours is left alone, each said once; nothing is followed, nothing is lost.
+ours, files of 10 GB without content. The good mail is delivered once; what cannot be read and what
+is no file is set aside, what is not ours alone is left alone, each said once; nothing is followed,
+nothing is lost.
 usage: spool.py [SEED [DAMAGED]]; prints TAP."""
 import os
 import random
@@ -142,7 +143,8 @@ def damage(spool, model, seed, count):
 
 
 def strange(spool, model):
-    """What is no plain file of our own is left alone and not followed, however it is named."""
+    """What is no file is set aside, what is no plain file of our own alone is left alone; neither is
+    followed."""
     box = spool.box
     add_good(spool, model)
     outside = box.path("outside")
@@ -169,7 +171,9 @@ def strange(spool, model):
     before = sorted(n for n in os.listdir(spool.path("")))
     spool.flush()
     all_good(spool)
-    same("states", spool.states(names), {n: ["Q"] for n in names})
+    files = {n for n in os.listdir(spool.path("")) if os.path.isfile(spool.path(n))
+             and not os.path.islink(spool.path(n))}
+    same("states", spool.states(names), {n: ["Q" if n in files else "C"] for n in names})
     same("said", spool.said(names), {n: 1 for n in names})
     same("outside", read(outside), model)
     listed = spool.run("mailq", []).out.decode()

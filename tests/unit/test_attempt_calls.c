@@ -387,11 +387,44 @@ test_open(void **state)
 		}
 }
 
+/* What is no file is set aside, or stays; what is one, though not ours alone, stays. */
+static void
+test_open_strangers(void **state)
+{
+	char name[2 + SPOOL_ID];
+
+	(void)state;
+	for (unsigned is_file = 0; is_file < 2; is_file++)
+		for (unsigned n = 1;; n++) {
+			queue();
+			snprintf(name, sizeof name, "Q%s", id);
+			if (is_file) {
+				assert_int_equal(linkat(spool.dir, name, spool.dir, "other", 0), 0);
+			} else {
+				assert_int_equal(unlinkat(spool.dir, name, 0), 0);
+				assert_int_equal(mkdirat(spool.dir, name, 0700), 0);
+			}
+			calls.fail_at = n;
+			count_calls();
+			enum spool_result r = attempt_open(&a, &spool, &conf, str_of(id));
+			calls.counting = false;
+			bool aside = !is_file && (!calls.failed[0] ||
+						  strncmp(calls.failed, "close", 5) == 0);
+			assert_true(exists(aside ? 'C' : 'Q'));
+			assert_false(exists(aside ? 'Q' : 'C'));
+			assert_true(aside ? r == SPOOL_GONE : r == SPOOL_ERROR || r == SPOOL_BUSY);
+			assert_int_equal(a.claim.fd, -1);
+			if (!calls.failed[0])
+				break;
+			assert_int_not_equal(n, 20);
+		}
+}
+
 int
 main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-	const struct CMUnitTest tests[] = {T(test_attempt), T(test_open)};
+	const struct CMUnitTest tests[] = {T(test_attempt), T(test_open), T(test_open_strangers)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -603,6 +603,13 @@ test_claim_refuses_strangers(void **state)
 		assert_int_equal(spool_claim(&spool, 'Q', str_of(id), &c), SPOOL_ERROR);
 		assert_int_equal(errno, EINVAL);
 		assert_int_equal(c.fd, -1);
+		assert_int_equal(spool_is_file(&spool, &c), kind == 3);
+		assert_int_equal(spool_move(&spool, &c, 'C'), 0);
+		assert_true(exists('C', id));
+		/* There is nothing that it could say of. */
+		assert_true(spool_is_file(&spool, &c));
+		assert_int_equal(renameat(spool.dir, "C0000000000000001", spool.dir,
+					  "Q0000000000000001"), 0);
 		assert_int_equal(spool_peek(&spool, 'Q', str_of(id), &c), -1);
 		assert_int_equal(spool_touch(&spool, str_of(id)), -1);
 		unlinkat(spool.dir, "Q0000000000000001", kind == 2 ? AT_REMOVEDIR : 0);
