@@ -28,8 +28,17 @@ def line(name, text):
     return text + b" %08x\n" % zlib.crc32(name.encode() + text)
 
 
-def mtabox(count):
-    """Messages that were tried twice."""
+def two_attempts(name, when):
+    """What the journal has of them."""
+    journal = line(name, b"facts %d 86401001 5f3a9c0d11e2b3a4 1 * %d k2u9@router router" % (when, when))
+    for after in 2, 62:
+        journal += line(name, b"deferred %d 86402123 5f3a9c0d11e2b3a4 1 * 4.4.1 0 connecting to "
+                        b"192.0.2.1 port 25: Connection refused" % (when + after))
+    return journal
+
+
+def mtabox(count, history=lambda name, when: b""):
+    """Messages that were not tried: what other programs' queues know of theirs."""
     os.makedirs("/bench/spool", mode=0o700)
     for n in range(count):
         when = BASE + n
@@ -37,15 +46,16 @@ def mtabox(count):
                 b"submitter 0 root\nsender %s\nrcpt %s\n\n" % (when, SENDER, RCPT))
         fixed = b"mtabox 2 %08d %012d -u--\n" % (36 + len(head), len(BODY))
         name = base32(when, 8) + base32(n * 2654435761, 8)
-        journal = line(name, b"facts %d 86401001 5f3a9c0d11e2b3a4 1 * %d k2u9@router router" % (when, when))
-        for after in 2, 62:
-            journal += line(name, b"deferred %d 86402123 5f3a9c0d11e2b3a4 1 * 4.4.1 0 connecting to "
-                            b"192.0.2.1 port 25: Connection refused" % (when + after))
         with open(os.open("/bench/spool/Q" + name, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
-            f.write(fixed + head + BODY + journal)
+            f.write(fixed + head + BODY + history(name, when))
     with open("/etc/mtabox.conf", "w") as f:
         f.write("spooldir /bench/spool\nmailname router.example\n")
     return ["/bench/mtabox", "mailq"]
+
+
+def tried_twice(count):
+    """And the time of the next attempt, and why the last one failed."""
+    return mtabox(count, two_attempts)
 
 
 def nullmailer(count):
@@ -109,6 +119,7 @@ def main(counts):
     for count in counts:
         floor = None
         for program, spool in ((nullmailer, "/var/spool/nullmailer"), (mtabox, "/bench/spool"),
+                               (tried_twice, "/bench/spool"),
                                (postfix, "/var/spool/postfix/maildrop")):
             argv = program(count)
             wall, cpu, peak, faults, last = measure(argv)
