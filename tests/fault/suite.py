@@ -18,6 +18,7 @@ import base64
 import collections
 import ctypes
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -649,6 +650,14 @@ def hits_of(trace):
 WINDOWS = {"server": " dot", "command": " pipe:", "mbox": "/mail/joe", "maildir": "/Maildir/tmp/"}
 
 
+def until_gone(trace, hit):
+    """Of the trace what came up to the call that was hit; where a runner cannot hear its worker any
+    more, what came until that was gone as well."""
+    if parse(trace[hit])[1:3] != (0, "recvmsg"):
+        return trace[:hit + 1]
+    return list(itertools.takewhile(lambda line: " 0 wait4 " not in line, trace[hit:])) + trace[:hit]
+
+
 def was_in_window(operation, box, status, trace):
     """Was it between a server's 2xx, or a command's end, and our record? Of errors only those that
     keep the runner from hearing of it, or end it. For whom delivers directly a mailbox is the
@@ -660,9 +669,8 @@ def was_in_window(operation, box, status, trace):
         begun = bool(box.server.early)
     else:
         # While a killed runner's workers hear of it, they go on.
-        until = len(trace) if status == 137 else hits[-1] + 1
-        begun = any(WINDOWS[operation.window] in line for line in trace[:until]
-                    if " write " in line)
+        lines = trace if status == 137 else until_gone(trace, hits[-1])
+        begun = any(WINDOWS[operation.window] in line for line in lines if " write " in line)
     sites_hit = [parse(trace[n])[1:3] for n in hits]
     return begun and (status != 0 or
                       any(depth > 0 or name == "recvmsg" for depth, name in sites_hit))
