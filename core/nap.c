@@ -10,7 +10,7 @@
 enum { STACK = 128 << 10 }; /* as deep as it may have been */
 
 /* The linker's. */
-extern char __executable_start[], etext[];
+extern char __executable_start[];
 
 void
 nap(int ms)
@@ -37,18 +37,15 @@ nap_poll(struct pollfd *fds, nfds_t count, int ms)
 	const ElfW(Phdr) *program = (const void *)getauxval(AT_PHDR);
 	size_t page = getauxval(AT_PAGESZ);
 	char *stack = page_of(&page) - page; /* madvise's own */
-	char *here = page_of((const void *)nap_poll);
-	char *library = page_of((const void *)madvise) - page; /* with what it calls */
-	char *constants = page_of(etext) + page;
+	char *here = page_of((const void *)nap_poll), *next = here + 2 * page;
 	char *end = page_of(__executable_start + program->p_memsz);
 
 	madvise(stack - STACK, STACK, MADV_DONTNEED);
-	/* Whoever touches a page has its neighbours brought, too. So this one stays, and the C
-	 * library, which the linker puts behind all of ours. Where things are in another order,
-	 * a length is none, and less is given back. */
-	if (!(program->p_flags & PF_W))
-		madvise(constants, (size_t)(end - constants), MADV_DONTNEED);
-	madvise(__executable_start, (size_t)(here - __executable_start), MADV_DONTNEED);
-	madvise(here + 2 * page, (size_t)(library - here) - 2 * page, MADV_DONTNEED);
+	/* Whoever touches a page has its neighbours brought, too. So this one stays and the one behind
+	 * it, with all that is called here: scripts/layout.names. */
+	if (!(program->p_flags & PF_W) && next < end) {
+		madvise(next, (size_t)(end - next), MADV_DONTNEED);
+		madvise(__executable_start, (size_t)(here - __executable_start), MADV_DONTNEED);
+	}
 	return poll(fds, count, ms);
 }
